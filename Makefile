@@ -1,0 +1,82 @@
+# Everything a person or CI runs. Tools and downloads are cached outside the checkout, in $(CACHE).
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+version = $(shell sed -n 's/^$(1): *"\{0,1\}\([^" ]*\).*/\1/p' versions.yaml)
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/airflow-platform
+UV := $(CACHE)/uv-$(call version,uv)/bin/uv
+PYTHON := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+##@ Use
+
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.complete ## Python environment with Airflow and the publisher in .venv
+
+demo: setup ## The whole job on a fake AWS and a real Airflow: publish, see, change, refuse, roll back (under 5 minutes)
+	@$(PYTHON) -m scripts.demo
+
+demo-ui: setup ## The same, then Airflow's UI stays up with the DAGs in it
+	@$(PYTHON) -m scripts.demo --ui
+
+##@ Check
+
+test: setup tools ## All tests; says what it skipped and why
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: setup ## ruff, mypy --strict, shellcheck, terraform fmt
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@shellcheck scripts/*.sh .ci/run
+	@terraform fmt -check -recursive terraform
+
+format: setup ## Rewrite the sources in the house style
+	@ruff check --fix-only --quiet .
+	@ruff format --quiet .
+	@terraform fmt -recursive terraform >/dev/null
+
+bench: setup tools ## The benchmarks: results in docs/benchmarks/*.json, tables and plots from them
+	@$(PYTHON) -m scripts.bench $(ARGS)
+
+##@ Maintain
+
+docs: setup ## Renew what is generated in docs/ and README tables
+	@$(PYTHON) -m scripts.docs
+
+lock: $(UV) ## Renew locks/*.txt from versions.yaml
+	@UV=$(UV) scripts/lock.sh
+
+tools: $(CACHE)/bin/versitygw-$(call version,versitygw) ## S3 server of the tests (built once, needs Go; tests on it are skipped without)
+
+clean: ## Remove what the checkout built (the cache stays)
+	@rm -rf .venv .build .pytest_cache .mypy_cache .ruff_cache
+
+$(UV):
+	@mkdir -p $(CACHE)
+	@python3 -m venv $(CACHE)/uv-$(call version,uv)
+	@$(CACHE)/uv-$(call version,uv)/bin/pip install --quiet --disable-pip-version-check uv==$(call version,uv)
+
+# The image's Python when the machine has it, else the nearest that the lock is good for.
+.venv/.complete: locks/dev.txt packages/airflow_dag_publisher/pyproject.toml | $(UV)
+	@echo "setup: Airflow $(call version,airflow) and the tools, into .venv"
+	@for python in $(call version,python) "$$(pyenv prefix $(call version,python) 2>/dev/null)/bin/python" '>=3.11,<3.14'; do \
+		$(UV) venv --quiet --allow-existing --no-python-downloads --python "$$python" .venv 2>/dev/null && break; done
+	@$(UV) pip sync --quiet --python $(PYTHON) --require-hashes --compile-bytecode locks/dev.txt
+	@$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable packages/airflow_dag_publisher
+	@touch $@
+
+# Never fatal: a machine without Go still runs every other test.
+$(CACHE)/bin/versitygw-%:
+	@mkdir -p $(CACHE)/bin
+	@if command -v go >/dev/null; then \
+		echo "tools: building versitygw $* (once, about 3 minutes)"; \
+		tmp=$$(mktemp -d) && GOBIN=$$tmp go install github.com/versity/versitygw/cmd/versitygw@$* >$$tmp/log 2>&1 \
+			&& mv $$tmp/versitygw $@ || { tail -3 $$tmp/log; echo "tools: versitygw was not built; its tests will be skipped"; }; rm -rf $$tmp; \
+	else echo "tools: no Go on this machine; the tests on versitygw will be skipped"; fi
+
+.PHONY: help setup demo demo-ui test lint format bench docs lock tools clean
