@@ -1,0 +1,178 @@
+"""Files as such: which belong to a package, and names, sizes and contents that delivery or Airflow cannot take."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import re
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+import pathspec
+
+import dag_protocol as protocol
+
+from .report import Code, Finding
+
+_COMMENT = re.compile(r"\s*#.*")
+
+
+def collect(dag_files: Iterable[Path] = (), dags_dir: Path | None = None) -> dict[str, Path]:
+    """Return the files of a package by their path relative to its DAGs folder.
+
+    Args:
+        dag_files: single files; each is named by its own name alone.
+        dags_dir: a folder; everything below it but caches of Python's and hidden files (`.airflowignore` is kept).
+
+    Raises:
+        FileNotFoundError: `dags_dir` is not a folder.
+    """
+    found: dict[str, Path] = {}
+    if dags_dir is not None:
+        if not dags_dir.is_dir():
+            raise FileNotFoundError(f"{dags_dir} is not a folder")
+        for file in sorted(dags_dir.rglob("*")):
+            relative = file.relative_to(dags_dir)
+            if not file.is_dir() and _is_wanted(relative):
+                found[relative.as_posix()] = file
+    return found | {file.name: file for file in dag_files}
+
+
+def _is_wanted(relative: Path) -> bool:
+    hidden = any(part.startswith(".") for part in relative.parts if part != protocol.IGNORE_FILE)
+    return not hidden and "__pycache__" not in relative.parts and relative.suffix != ".pyc"
+
+
+def check_package_name(package: str, other_packages: Iterable[str]) -> Iterator[Finding]:
+    """Yield what is wrong with the package's name."""
+    try:
+        protocol.check_package(package)
+    except protocol.ProtocolError as error:
+        yield Finding(package, 0, Code.PACKAGE_NAME, str(error))
+        return
+    if other := protocol.package_clash(package, other_packages):
+        yield Finding(
+            package, 0, Code.PACKAGE_NAME,
+            f"one DAG id could belong to both {package!r} and {other!r}: "
+            "no package may be named as another one plus '_…'; choose another name",
+        )  # fmt: skip
+    if _shadows_module(package):
+        yield Finding(
+            package, 0, Code.PACKAGE_NAME,
+            f"{package!r} is a Python module that exists, so one of the two could not be imported; choose another name",
+        )  # fmt: skip
+
+
+def _shadows_module(package: str) -> bool:
+    """Look in the standard library and site-packages alone: the author's own checkout may well hold the package."""
+    if package in sys.stdlib_module_names:
+        return True
+    spec = importlib.machinery.PathFinder.find_spec(package, [sysconfig.get_path("purelib")])
+    return spec is not None and spec.origin is not None
+
+
+def read_files(package: str, files: Mapping[str, Path]) -> tuple[dict[str, bytes], list[Finding]]:
+    """Read the files that delivery can take; say of the others why it cannot."""
+    findings = list(_check_names(files))
+    contents: dict[str, bytes] = {}
+    for path in sorted(files.keys() - {f.path for f in findings if f.code == Code.UNSAFE_NAME}):
+        try:
+            contents[path] = _read(path, files[path])
+        except OSError as error:
+            findings.append(Finding(path, 0, Code.UNREADABLE, f"cannot be read: {error.strerror or error}"))
+        except _Refused as refused:
+            findings.append(refused.finding)
+    try:
+        protocol.check_sizes({path: len(data) for path, data in contents.items()})
+    except protocol.ProtocolError as error:
+        findings.append(Finding(package, 0, Code.PACKAGE_SIZE, f"{error}; publish what the DAGs need and no more"))
+    return contents, findings
+
+
+class _Refused(Exception):
+    def __init__(self, finding: Finding) -> None:
+        self.finding = finding
+
+
+def _read(path: str, file: Path) -> bytes:
+    limit = protocol.max_bytes(path)
+    with file.open("rb") as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        message = f"has more than the {limit:,} bytes that it may have; put data into S3 or the image, not beside DAGs"
+        raise _Refused(Finding(path, 0, Code.FILE_SIZE, message))
+    try:
+        protocol.check_content(path, data)
+    except protocol.ProtocolError as error:
+        is_ignore_file = PurePosixPath(path).name == protocol.IGNORE_FILE
+        raise _Refused(_from_protocol(path, Code.IGNORE_FILE if is_ignore_file else Code.ZIP_ARCHIVE, error)) from None
+    return data
+
+
+def _from_protocol(path: str, code: Code, error: protocol.ProtocolError) -> Finding:
+    """The protocol's sentences begin with `path:` or `path:line:`; a finding has them as fields."""
+    line, message = re.match(r"(?::(\d+))?:? ?(.*)", str(error).removeprefix(path), re.DOTALL).groups()  # type: ignore[union-attr]
+    return Finding(path, int(line or 0), code, message)
+
+
+def _check_names(paths: Iterable[str]) -> Iterator[Finding]:
+    good: list[str] = []
+    for path in sorted(paths):
+        try:
+            protocol.check_path(path)
+            good.append(path)
+        except protocol.ProtocolError as error:
+            yield Finding(path, 0, Code.UNSAFE_NAME, f"{error}; rename it")
+    try:
+        protocol.check_paths(good)
+    except protocol.ProtocolError:
+        yield from _each_clash(good)
+
+
+def _each_clash(paths: list[str]) -> Iterator[Finding]:
+    """The protocol stops at the first clash; an author wants all of them."""
+    kept: list[str] = []
+    for path in paths:
+        try:
+            protocol.check_paths([*kept, path])
+            kept.append(path)
+        except protocol.ProtocolError as error:
+            yield Finding(path, 0, Code.NAME_CLASH, f"{error}; rename one, not every file system can hold both")
+
+
+def dag_candidates(contents: Mapping[str, bytes]) -> set[str]:
+    """Return the files that Airflow will parse: not ignored, and with the words that its safe mode looks for."""
+    ignored = _ignored(contents)
+    return {
+        path
+        for path, data in contents.items()
+        if path.lower().endswith(".py") and not ignored(path) and mentions_dags(data)
+    }
+
+
+def mentions_dags(data: bytes) -> bool:
+    """Whether Airflow's safe mode would parse the file (`might_contain_dag_via_default_heuristic`)."""
+    lowered = data.lower()
+    return b"airflow" in lowered and (b"dag" in lowered or b"asset" in lowered)
+
+
+class _ignored:  # noqa: N801 a function with a memory
+    """Say of a path whether one of the package's ignore files leaves it out."""
+
+    def __init__(self, contents: Mapping[str, bytes]) -> None:
+        self._specs = {
+            PurePosixPath(path).parent: pathspec.GitIgnoreSpec.from_lines(
+                _COMMENT.sub("", line) for line in data.decode().split("\n")
+            )
+            for path, data in contents.items()
+            if PurePosixPath(path).name == protocol.IGNORE_FILE
+        }
+
+    def __call__(self, path: str) -> bool:
+        own = PurePosixPath(path)
+        return any(
+            spec.match_file(own.relative_to(folder).as_posix())
+            for folder, spec in self._specs.items()
+            if own.is_relative_to(folder)
+        )
