@@ -4,7 +4,7 @@
         s3 = aws.client("s3", aws.assume(role_arn))     # what a role may do
         subprocess.run(["terraform", ...], env={**os.environ, **aws.admin})
 
-It is moto's server, with two traits to know: every Condition is ignored (an Allow with one allows, a Deny with one
+It is moto's server (fake_aws_server.py says what is mended), with two traits to know: every Condition is ignored (an Allow with one allows, a Deny with one
 denies), and a wrong or unknown key is answered with 500 instead of 403.
 """
 
@@ -24,6 +24,7 @@ from botocore.config import Config
 Credentials = dict[str, str]
 """Environment variables that make any AWS tool act as somebody on this server."""
 
+SERVER = Path(__file__).with_name("fake_aws_server.py")
 REGION = "eu-central-1"
 START_SECONDS = 60
 
@@ -41,7 +42,7 @@ class FakeAWS:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("wb") as log:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
+                [sys.executable, "-P", str(SERVER), "-H", "127.0.0.1", "-p", "0"],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # Three calls are free; the administrator is made of them, and from then on IAM decides.
