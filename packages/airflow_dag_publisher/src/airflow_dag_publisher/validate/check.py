@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from .airflow3 import check_airflow_imports, check_arguments
-from .dags import Dag, find_dags
+from .dags import Dag, check_bound, check_twice, find_dags
 from .files import check_package_name, dag_candidates, mentions_dags, read_files
 from .imports import ImportRules, check_resolved_paths, find_imports
 from .parse import Limits, Parsed, airflow_version, parse_package
@@ -92,6 +92,8 @@ def _check_source(source: Source, rules: ImportRules) -> tuple[list[Dag], list[F
             *rules.check(source, imports),
             *check_airflow_imports(source.path, imports),
             *check_arguments(source),
+            *check_bound(source),
+            *check_twice(source),
             *check_schedules(source),
             *check_resolved_paths(source),
         ]

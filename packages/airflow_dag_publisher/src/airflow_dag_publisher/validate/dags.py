@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from .report import Code, Finding
 from .source import Source
 
 DAG_CLASSES = frozenset(
@@ -53,6 +54,7 @@ class DagCall:
         function: name of the decorated function.
         keywords: arguments by name.
         open: whether `**arguments` may bring more.
+        bound: whether anything holds the DAG: Airflow finds it in the module's names or by its `with` block.
     """
 
     line: int
@@ -60,16 +62,18 @@ class DagCall:
     function: str
     keywords: dict[str, ast.expr]
     open: bool
+    bound: bool = True
 
 
 def find_calls(source: Source) -> Iterator[DagCall]:
     """Yield every place in `source` where a DAG is made."""
+    dropped = {id(node.value) for node in ast.walk(source.tree) if isinstance(node, ast.Expr)}
     called = {
         node.func.id for node in ast.walk(source.tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Call) and source.qualified(node.func) in DAG_CLASSES:
-            yield _dag_call(node.lineno, node, "")
+            yield replace(_dag_call(node.lineno, node, ""), bound=id(node) not in dropped)
         elif (
             isinstance(node, ast.FunctionDef) and node.name in called
         ):  # a decorated function that nobody calls is no DAG
@@ -90,7 +94,33 @@ def _dag_call(line: int, call: ast.Call | None, function: str) -> DagCall:
 
 def find_dags(source: Source) -> list[Dag]:
     """Return the DAGs that the text of `source` shows."""
-    return [_dag(source, call) for call in find_calls(source)]
+    return [_dag(source, call) for call in find_calls(source) if call.bound]
+
+
+def check_twice(source: Source) -> Iterator[Finding]:
+    """Yield the ids that two statements of the top level define: Airflow keeps one DAG and says nothing.
+
+    Elsewhere, two of a name may be the branches of an `if`.
+    """
+    tops = {n.lineno for n in source.tree.body if isinstance(n, ast.With | ast.Assign | ast.AnnAssign)}
+    first: dict[str, int] = {}
+    for call in sorted(find_calls(source), key=lambda call: call.line):
+        dag = _dag(source, call)
+        if call.line in tops and dag.complete and first.setdefault(dag.dag_id, dag.line) != dag.line:
+            yield Finding(
+                source.path, dag.line, Code.DAG_ID_DUPLICATE,
+                f"DAG {dag.dag_id!r} is defined in line {first[dag.dag_id]} too, and only one would run; rename one",
+            )  # fmt: skip
+
+
+def check_bound(source: Source) -> Iterator[Finding]:
+    """Yield the DAGs that are made and dropped at once."""
+    for call in find_calls(source):
+        if not call.bound:
+            yield Finding(
+                source.path, call.line, Code.NO_DAG,
+                "this DAG is bound to no name, so Airflow does not find it; write 'with DAG(...):' or 'dag = DAG(...)'",
+            )  # fmt: skip
 
 
 def _dag(source: Source, call: DagCall) -> Dag:
@@ -98,7 +128,8 @@ def _dag(source: Source, call: DagCall) -> Dag:
         dag_id, complete = call.function, True
     else:
         dag_id, complete = source.text(call.id_node)
-    return Dag(source.path, call.line, dag_id, complete, _owners(source, call), _tagged(source, call))
+    line = call.id_node.lineno if call.id_node else call.line
+    return Dag(source.path, line, dag_id, complete, _owners(source, call), _tagged(source, call))
 
 
 def _tagged(source: Source, call: DagCall) -> bool | None:

@@ -160,9 +160,6 @@ def _read_result(parsed: Parsed, result: dict[str, Any], dags: Path, limits: Lim
     findings = list(_ending(path, result, limits))
     for text in result.get("errors", []):
         findings.append(_error(path, text, dags))
-    for dag_id in result.get("duplicates", []):
-        message = f"DAG {dag_id!r} is defined twice in this file, and only one would run; rename one"
-        findings.append(Finding(path, 0, Code.DAG_ID_DUPLICATE, message))
     for dag_id, reason in result.get("unserializable", {}).items():
         message = f"DAG {dag_id!r} cannot be stored by Airflow: {reason}; give it plain values"
         findings.append(Finding(path, 0, Code.SERIALIZATION, message))

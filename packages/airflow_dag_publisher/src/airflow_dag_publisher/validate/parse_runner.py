@@ -12,7 +12,6 @@ import os
 import resource
 import sys
 import time
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,6 @@ from typing import Any
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.dag_processing.importers import get_importer_registry
 from airflow.serialization.serialized_objects import DagSerialization
-
-
-class _Bag(BundleDagBag):
-    """A bag that remembers every DAG that was put in: the real one replaces a DAG of the same file silently."""
-
-    def __init__(self, **arguments: Any) -> None:
-        self.seen: Counter[str] = Counter()
-        super().__init__(**arguments)
-
-    def bag_dag(self, dag: Any) -> None:
-        self.seen[dag.dag_id] += 1
-        super().bag_dag(dag)
 
 
 def main(folder: Path) -> None:
@@ -75,14 +62,16 @@ def _parse_here(file: Path, output: Path, request: dict[str, Any]) -> None:
     with suppress(ValueError, OSError):  # macOS has no such limit
         resource.setrlimit(resource.RLIMIT_AS, (request["memory"], request["memory"]))
     try:
-        result = _describe(_Bag(dag_folder=str(file), bundle_path=Path(request["root"]), bundle_name="dags-folder"))
+        result = _describe(
+            BundleDagBag(dag_folder=str(file), bundle_path=Path(request["root"]), bundle_name="dags-folder")
+        )
     except BaseException as error:
         result = {"errors": [f"{type(error).__name__}: {error}"]}
     output.write_text(json.dumps(result))
     os._exit(0)
 
 
-def _describe(bag: _Bag) -> dict[str, Any]:
+def _describe(bag: BundleDagBag) -> dict[str, Any]:
     unserializable = {}
     for dag in bag.dags.values():
         try:
@@ -92,7 +81,6 @@ def _describe(bag: _Bag) -> dict[str, Any]:
     return {
         "dags": [{"dag_id": d.dag_id, "owners": _owners(d), "tags": sorted(d.tags)} for d in bag.dags.values()],
         "errors": list(bag.import_errors.values()),
-        "duplicates": [dag_id for dag_id, times in bag.seen.items() if times > 1],
         "unserializable": unserializable,
         "warnings": [text for texts in bag.captured_warnings.values() for text in texts],
     }

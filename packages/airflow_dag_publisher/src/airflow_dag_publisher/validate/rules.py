@@ -21,7 +21,7 @@ def check_dags(package: str, dags: Iterable[Dag]) -> Iterator[Finding]:
         if not dag.complete:
             continue
         other = first.setdefault(dag.dag_id, dag)
-        if other.path != dag.path:  # within a file it may be the other branch of an `if`; the parse knows
+        if other.path != dag.path:  # within a file see `check_twice`
             yield Finding(
                 dag.path, dag.line, Code.DAG_ID_DUPLICATE,
                 f"DAG {dag.dag_id!r} is defined in {other.path}:{other.line} too, and only one of them would run; rename one",
