@@ -1,10 +1,13 @@
 # For a fake AWS on this machine (make demo); never for AWS itself.
 region = "eu-central-1"
 
+# The fake AWS has one administrator, who takes every role.
 packages = {
-  finance = { publishers = ["arn:aws:iam::123456789012:user/finance-ci"] }
-  sales   = { publishers = ["arn:aws:iam::123456789012:user/sales-ci"] }
+  finance = { publishers = ["arn:aws:iam::123456789012:user/administrator"] }
+  sales   = { publishers = ["arn:aws:iam::123456789012:user/administrator"] }
 }
+
+readers = ["arn:aws:iam::123456789012:user/administrator"]
 
 # The fake AWS ignores conditions, so that a refusal of requests without TLS would refuse every request.
 tls_only = false

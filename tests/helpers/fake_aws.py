@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +26,7 @@ Credentials = dict[str, str]
 """Environment variables that make any AWS tool act as somebody on this server."""
 
 SERVER = Path(__file__).with_name("fake_aws_server.py")
+ADMINISTRATOR = "administrator"  # named as publisher and reader in terraform/environments/demo.tfvars
 REGION = "eu-central-1"
 START_SECONDS = 60
 
@@ -81,17 +83,15 @@ class FakeAWS:
             "AWS_ENDPOINT_URL": self.endpoint,
         }
 
-    def assume(self, role_arn: str) -> Credentials:
-        """The environment of somebody who has taken this role."""
-        sts = self.client("sts", self.admin)
+    def assume(self, role_arn: str, caller: Credentials | None = None) -> Credentials:
+        """The environment of somebody who has taken this role; its trust must name the caller, else the administrator."""
+        sts = self.client("sts", caller or self.admin)
         keys = sts.assume_role(RoleArn=role_arn, RoleSessionName="fake-aws")["Credentials"]
         return self.credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
 
-    def create_user(self, name: str) -> Credentials:
-        """The environment of a new user who may do nothing."""
-        iam = self.client("iam", self.admin)
-        iam.create_user(UserName=name)
-        return self._create_key(iam, name)
+    def create_user(self, name: str, *actions: str) -> Credentials:
+        """The environment of a new user who may do these actions on everything, and nothing else."""
+        return self._create_user(self.client("iam", self.admin), name, actions)
 
     def client(self, service: str, credentials: Credentials) -> Any:
         """A boto3 client that acts as the owner of these credentials, whatever the process's own environment says."""
@@ -114,12 +114,13 @@ class FakeAWS:
         raise RuntimeError(f"the fake AWS did not start within {START_SECONDS} s; its log is {self._log}")
 
     def _create_administrator(self) -> Credentials:
-        iam = self.client("iam", self.credentials("nobody", "nobody"))
-        everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-        iam.create_user(UserName="administrator")
-        iam.put_user_policy(UserName="administrator", PolicyName="everything", PolicyDocument=json.dumps(everything))
-        return self._create_key(iam, "administrator")
+        return self._create_user(self.client("iam", self.credentials("nobody", "nobody")), ADMINISTRATOR, ["*"])
 
-    def _create_key(self, iam: Any, user: str) -> Credentials:
-        key = iam.create_access_key(UserName=user)["AccessKey"]
+    def _create_user(self, iam: Any, name: str, actions: Sequence[str]) -> Credentials:
+        iam.create_user(UserName=name)
+        if actions:
+            statement = {"Effect": "Allow", "Action": list(actions), "Resource": "*"}
+            policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            iam.put_user_policy(UserName=name, PolicyName="actions", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
         return self.credentials(key["AccessKeyId"], key["SecretAccessKey"])
