@@ -174,8 +174,18 @@ STATIC = [
 # Only a run can tell; all are files of one package, so that Airflow is started once.
 PARSE = [
     Case(Code.IMPORT_ERROR, {"raises.py": "# airflow dag\nraise ValueError('no\\nway')  # <-\n"}, "ValueError: no way"),
-    Case(Code.IMPORT_ERROR, {"exits.py": "# airflow dag\nimport sys\nsys.exit(3)  # <-\n"}, "SystemExit: 3", name="sys.exit"),
-    Case(Code.IMPORT_ERROR, {"interrupted.py": "# airflow dag\nraise KeyboardInterrupt\n"}, "KeyboardInterrupt", name="interrupt"),
+    Case(
+        Code.IMPORT_ERROR,
+        {"exits.py": "# airflow dag\nimport sys\nsys.exit(3)  # <-\n"},
+        "SystemExit: 3",
+        name="sys.exit",
+    ),
+    Case(
+        Code.IMPORT_ERROR,
+        {"interrupted.py": "# airflow dag\nraise KeyboardInterrupt\n"},
+        "KeyboardInterrupt",
+        name="interrupt",
+    ),
     Case(
         Code.IMPORT_ERROR,
         {"imports_broken.py": "# airflow dag\nimport sales.dags.lib.broken\n", "lib/broken.py": "x = 1\n1 / 0  # <-\n"},
@@ -200,19 +210,35 @@ PARSE = [
         },
         "sales_lambda",
     ),
-    Case(Code.CRON, {"cron.py": "from airflow.sdk import DAG\ns = '61 * * * *'.strip()\nd = DAG('sales_cron', schedule=s)\n"}, "out of range"),
-    Case(Code.DAG_ID_PREFIX, {"computed.py": "from airflow.sdk import DAG\nd = DAG('a b'.split()[0], tags=['s'])  # <-\n"}, "'a'"),
-    Case(Code.NEEDS_VARIABLE, {"variable.py": "from airflow.sdk import DAG, Variable\nVariable.get('x')  # <-\n"}, "{{ var.value.name }}"),
+    Case(
+        Code.CRON,
+        {"cron.py": "from airflow.sdk import DAG\ns = '61 * * * *'.strip()\nd = DAG('sales_cron', schedule=s)\n"},
+        "out of range",
+    ),
+    Case(
+        Code.DAG_ID_PREFIX,
+        {"computed.py": "from airflow.sdk import DAG\nd = DAG('a b'.split()[0], tags=['s'])  # <-\n"},
+        "'a'",
+    ),
+    Case(
+        Code.NEEDS_VARIABLE,
+        {"variable.py": "from airflow.sdk import DAG, Variable\nVariable.get('x')  # <-\n"},
+        "{{ var.value.name }}",
+    ),
     Case(Code.PARSE_TIMEOUT, {"loops.py": "# airflow dag\nwhile True:  # <-\n    pass\n"}, "too slow to import"),
     Case(
         Code.PARSE_TIMEOUT,
-        {"stubborn.py": "# airflow dag\nimport signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True:\n    pass\n"},
+        {
+            "stubborn.py": "# airflow dag\nimport signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True:\n    pass\n"
+        },
         "still running after",
         name="deaf to signals",
     ),
     Case(Code.PARSE_MEMORY, {"eats.py": "# airflow dag\nx = [0] * 10**9  # <-\n"}, "too much memory"),
     Case(Code.PARSE_CRASH, {"leaves.py": "# airflow dag\nimport os\nos._exit(0)\n"}, "exit code 0", name="os._exit"),
-    Case(Code.PARSE_CRASH, {"killed.py": "# airflow dag\nimport os\nos.kill(os.getpid(), 9)\n"}, "SIGKILL", name="killed"),
+    Case(
+        Code.PARSE_CRASH, {"killed.py": "# airflow dag\nimport os\nos.kill(os.getpid(), 9)\n"}, "SIGKILL", name="killed"
+    ),
 ]
 
 # Shown by tests of their own: they are about the package or the environment.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from airflow_dag_publisher.validate import collect, validate_package
 
+from airflow_dag_publisher.validate import collect, validate_package
 from tests.validate.cases import write
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -67,7 +67,14 @@ def test_good_dags_pass_when_parsed_and_all_their_ids_are_known(files):
 
 
 def test_a_single_file_with_a_computed_dag_is_not_said_to_have_none(tmp_path):
-    files = write(tmp_path, {"dag.py": GOOD["factory.py"], "helpers/factory.py": GOOD["helpers/factory.py"], "helpers/names.py": "def check(x): return x"})
+    files = write(
+        tmp_path,
+        {
+            "dag.py": GOOD["factory.py"],
+            "helpers/factory.py": GOOD["helpers/factory.py"],
+            "helpers/names.py": "def check(x): return x",
+        },
+    )
     report = validate_package("sales", files, parse="never", dag_files=["dag.py"])
     assert list(map(str, report.findings)) == []
 

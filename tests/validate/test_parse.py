@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from airflow_dag_publisher.validate import Code, Limits, validate_package
 
+from airflow_dag_publisher.validate import Code, Limits, validate_package
 from tests.validate.cases import PARSE, Case, write
 
 LIMITS = Limits(seconds=90, import_seconds=1.5, file_seconds=4, memory=1024**3)
@@ -57,9 +57,7 @@ def report(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SECRETS.items():
             patch.setenv(name, value)
-        return validate_package(
-            "sales", write(tmp_path_factory.mktemp("parse"), files), parse="always", limits=LIMITS
-        )
+        return validate_package("sales", write(tmp_path_factory.mktemp("parse"), files), parse="always", limits=LIMITS)
 
 
 @pytest.mark.parametrize("case", PARSE, ids=str)
@@ -111,7 +109,10 @@ def test_an_airflow_that_does_not_start_is_said_in_one_line(tmp_path, monkeypatc
     broken = tmp_path / "runner.py"
     broken.write_text("raise ImportError('no pydantic')")
     monkeypatch.setattr("airflow_dag_publisher.validate.parse.RUNNER", broken)
-    files = write(tmp_path, {"dag.py": 'from airflow.sdk import DAG\nd = DAG("sales_x", tags=["s"], default_args={"owner": "s"})\n'})
+    files = write(
+        tmp_path,
+        {"dag.py": 'from airflow.sdk import DAG\nd = DAG("sales_x", tags=["s"], default_args={"owner": "s"})\n'},
+    )
     lenient = validate_package("sales", files, parse="auto")
     assert lenient.ok
     assert not lenient.parsed

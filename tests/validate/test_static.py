@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
-from airflow_dag_publisher.validate import Code, Finding, validate_package
 
+from airflow_dag_publisher.validate import Code, Finding, validate_package
 from tests.validate.cases import ELSEWHERE, GOOD, PARSE, STATIC, Case, write
 
 
@@ -30,7 +30,7 @@ def test_every_code_has_a_case():
 
 def test_a_finding_reads_as_file_line_code_message():
     assert str(Finding("a.py", 3, Code.CRON, "is odd")) == "a.py:3: cron is odd"
-    assert str(Finding("a.xlsx", 0, Code.ZIP_ARCHIVE, "is a zip")) == "a.xlsx: zip-archive is a zip"
+    assert str(Finding("a.xlsx", 1, Code.ZIP_ARCHIVE, "is a zip")) == "a.xlsx:1: zip-archive is a zip"
 
 
 def test_all_mistakes_are_told_at_once(tmp_path):

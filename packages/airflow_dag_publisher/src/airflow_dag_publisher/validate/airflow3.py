@@ -92,7 +92,7 @@ def check_arguments(source: Source) -> Iterator[Finding]:
                     yield from _argument(
                         source.path, key.lineno, source.text(key)[0], "default_args", {}, IGNORED_TASK_ARGUMENTS
                     )
-    for call in (node for node in ast.walk(source.tree) if isinstance(node, ast.Call)):
+    for call in (node for node in source.nodes if isinstance(node, ast.Call)):
         if _is_operator(name := source.qualified(call.func)):
             for keyword in call.keywords:
                 yield from _argument(

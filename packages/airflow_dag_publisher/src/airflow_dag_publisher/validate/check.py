@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from .airflow3 import check_airflow_imports, check_arguments
 from .dags import Dag, check_bound, check_twice, find_dags
@@ -31,6 +31,7 @@ def validate_package(
     other_packages: Iterable[str] = (),
     parse: Parse = "auto",
     dag_files: Collection[str] = (),
+    kept_ids: Collection[str] = (),
     limits: Limits | None = None,
 ) -> Report:
     """Check a package and tell everything that is wrong with it at once.
@@ -42,6 +43,7 @@ def validate_package(
         other_packages: names of the packages beside it.
         parse: let the Airflow that is installed here parse the files: if there is one, never, or else it is an error.
         dag_files: those of `files` that must define a DAG.
+        kept_ids: DAG ids that the environment lists by exact name, so that they may stay without the package's prefix.
         limits: what the parse may use.
 
     Returns:
@@ -68,12 +70,12 @@ def validate_package(
     else:
         parsed = _parse(package, contents, readable, airflow, parse, limits or Limits())
     if parsed.failure and parse == "always":
-        findings.append(Finding(package, 0, Code.NO_PARSE, f"could not be parsed: {parsed.failure}"))
-    findings += [f for f in parsed.findings if not _explained(f, findings)]
+        findings.append(Finding(package, 1, Code.NO_PARSE, f"could not be parsed: {parsed.failure}"))
+    findings += [_with_line(f, static) for f in parsed.findings if not _explained(f, findings)]
 
     dags = [d for d in static if d.path not in parsed.files] + [_with_line(d, static) for d in parsed.dags]
     dags.sort(key=lambda d: (d.path, d.line, d.dag_id))
-    findings += check_dags(package, dags)
+    findings += check_dags(package, dags, kept_ids)
     uncertain = set() if not parsed.failure else {s.path for s in sources if _uses_own_code(s, package)} & candidates
     findings += _check_dags_exist(package, contents, dag_files, dags, {f.path for f in findings} | uncertain)
     ids = {dag.dag_id: dag.path for dag in reversed(dags) if dag.complete}
@@ -86,8 +88,8 @@ def _read_sources(contents: Mapping[str, bytes], python_version: str) -> tuple[l
 
 
 def _check_source(source: Source, rules: ImportRules) -> tuple[list[Dag], list[Finding]]:
-    imports = find_imports(source.tree)
     try:
+        imports = find_imports(source.tree)
         findings = [
             *rules.check(source, imports),
             *check_airflow_imports(source.path, imports),
@@ -124,23 +126,29 @@ def _note(parsed: Parsed, airflow: str | None) -> str:
 
 def _explained(finding: Finding, known: Iterable[Finding]) -> bool:
     """Whether a static finding tells better what the parse stumbled over."""
-    quoted = re.search(r"'([^']+)'", finding.message)
-    return finding.code in (Code.IMPORT_ERROR, Code.CRON, Code.DEPRECATED) and any(
-        f.path == finding.path
-        and (
-            (f.line == finding.line and f.code != Code.RESOLVED_PATH)
-            or (f.code == finding.code == Code.CRON)
-            or (f.severity == "error" and quoted is not None and quoted[0] in f.message)
-        )
-        for f in known
-    )
+    quoted = re.search(r"'[^']+'", finding.message)
+    for other in (f for f in known if f.path == finding.path):
+        if finding.code == Code.DEPRECATED:
+            if other.line == finding.line and other.code in (Code.DEPRECATED, Code.IGNORED_ARGUMENT):
+                return True
+        elif other.severity == "error" and finding.code in (Code.IMPORT_ERROR, Code.CRON):
+            same_name = quoted is not None and quoted[0] in other.message
+            if other.line == finding.line or other.code == finding.code or same_name:
+                return True
+    return False
 
 
-def _with_line(dag: Dag, static: Iterable[Dag]) -> Dag:
-    """A parsed DAG does not know its line: take it from the text, if that leaves no doubt."""
-    here = [s for s in static if s.path == dag.path]
-    lines = {s.line for s in here if s.complete and s.dag_id == dag.dag_id} or {s.line for s in here}
-    return replace(dag, line=lines.pop()) if len(lines) == 1 else dag
+_Located = TypeVar("_Located", Dag, Finding)
+
+
+def _with_line(item: _Located, static: Iterable[Dag]) -> _Located:
+    """What the parse says of a DAG has no line: take it from the text, if that leaves no doubt."""
+    if item.line > 1 or (isinstance(item, Finding) and item.code in (Code.PARSE_CRASH, Code.PARSE_TIMEOUT)):
+        return item
+    here = [s for s in static if s.path == item.path]
+    dag_id = item.dag_id if isinstance(item, Dag) else ""
+    lines = {s.line for s in here if s.complete and s.dag_id == dag_id} or {s.line for s in here}
+    return replace(item, line=lines.pop()) if len(lines) == 1 else item
 
 
 def _uses_own_code(source: Source, package: str) -> bool:
@@ -155,9 +163,9 @@ def _check_dags_exist(
     with_dags = {dag.path for dag in dags}
     missing = [path for path in dag_files if path in contents and path not in with_dags | excused]
     for path in missing:
-        yield Finding(path, 0, Code.NO_DAG, f"defines no DAG; {_why_no_dag(contents[path])}")
+        yield Finding(path, 1, Code.NO_DAG, f"defines no DAG; {_why_no_dag(contents[path])}")
     if not missing and not with_dags and not excused:
-        yield Finding(package, 0, Code.NO_DAG, "has no file that defines a DAG; add one, or see that it is not ignored")
+        yield Finding(package, 1, Code.NO_DAG, "has no file that defines a DAG; add one, or see that it is not ignored")
 
 
 def _why_no_dag(data: bytes) -> str:

@@ -67,11 +67,9 @@ class DagCall:
 
 def find_calls(source: Source) -> Iterator[DagCall]:
     """Yield every place in `source` where a DAG is made."""
-    dropped = {id(node.value) for node in ast.walk(source.tree) if isinstance(node, ast.Expr)}
-    called = {
-        node.func.id for node in ast.walk(source.tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
-    for node in ast.walk(source.tree):
+    dropped = {id(node.value) for node in source.nodes if isinstance(node, ast.Expr)}
+    called = {node.func.id for node in source.nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    for node in source.nodes:
         if isinstance(node, ast.Call) and source.qualified(node.func) in DAG_CLASSES:
             yield replace(_dag_call(node.lineno, node, ""), bound=id(node) not in dropped)
         elif (
@@ -94,7 +92,8 @@ def _dag_call(line: int, call: ast.Call | None, function: str) -> DagCall:
 
 def find_dags(source: Source) -> list[Dag]:
     """Return the DAGs that the text of `source` shows."""
-    return [_dag(source, call) for call in find_calls(source) if call.bound]
+    owned = any(isinstance(node, ast.keyword) and node.arg == "owner" for node in source.nodes)
+    return [_dag(source, call, owned) for call in find_calls(source) if call.bound]
 
 
 def check_twice(source: Source) -> Iterator[Finding]:
@@ -105,11 +104,11 @@ def check_twice(source: Source) -> Iterator[Finding]:
     tops = {n.lineno for n in source.tree.body if isinstance(n, ast.With | ast.Assign | ast.AnnAssign)}
     first: dict[str, int] = {}
     for call in sorted(find_calls(source), key=lambda call: call.line):
-        dag = _dag(source, call)
-        if call.line in tops and dag.complete and first.setdefault(dag.dag_id, dag.line) != dag.line:
+        dag_id, complete = _dag_id(source, call)
+        if call.line in tops and complete and first.setdefault(dag_id, call.line) != call.line:
             yield Finding(
-                source.path, dag.line, Code.DAG_ID_DUPLICATE,
-                f"DAG {dag.dag_id!r} is defined in line {first[dag.dag_id]} too, and only one would run; rename one",
+                source.path, call.line, Code.DAG_ID_DUPLICATE,
+                f"DAG {dag_id!r} is defined in line {first[dag_id]} too, and only one would run; rename one",
             )  # fmt: skip
 
 
@@ -123,13 +122,17 @@ def check_bound(source: Source) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _dag(source: Source, call: DagCall) -> Dag:
-    if call.id_node is None and call.function and not call.open:
-        dag_id, complete = call.function, True
-    else:
-        dag_id, complete = source.text(call.id_node)
+def _dag(source: Source, call: DagCall, owned: bool) -> Dag:
+    """`owned`: some task of the file names its owner, so that what `default_args` say is not all."""
+    dag_id, complete = _dag_id(source, call)
     line = call.id_node.lineno if call.id_node else call.line
-    return Dag(source.path, line, dag_id, complete, _owners(source, call), _tagged(source, call))
+    return Dag(source.path, line, dag_id, complete, None if owned else _owners(source, call), _tagged(source, call))
+
+
+def _dag_id(source: Source, call: DagCall) -> tuple[str, bool]:
+    if call.id_node is None and call.function and not call.open:
+        return call.function, True
+    return source.text(call.id_node)
 
 
 def _tagged(source: Source, call: DagCall) -> bool | None:
@@ -140,9 +143,7 @@ def _tagged(source: Source, call: DagCall) -> bool | None:
 
 
 def _owners(source: Source, call: DagCall) -> frozenset[str] | None:
-    """The owner in `default_args`; none, if neither there nor in any task of the file is one named."""
-    if any(isinstance(node, ast.keyword) and node.arg == "owner" for node in ast.walk(source.tree)):
-        return None
+    """The owner in `default_args`, or none."""
     arguments = source.value(call.keywords.get("default_args"))
     if arguments is None:
         return None if call.open else frozenset()

@@ -22,11 +22,12 @@ def collect(dag_files: Iterable[Path] = (), dags_dir: Path | None = None) -> dic
     """Return the files of a package by their path relative to its DAGs folder.
 
     Args:
-        dag_files: single files; each is named by its own name alone.
+        dag_files: single files; each is published by its own name, whatever its folder.
         dags_dir: a folder; everything below it but caches of Python's and hidden files (`.airflowignore` is kept).
 
     Raises:
         FileNotFoundError: `dags_dir` is not a folder.
+        ValueError: two different files would have the same path.
     """
     found: dict[str, Path] = {}
     if dags_dir is not None:
@@ -36,7 +37,11 @@ def collect(dag_files: Iterable[Path] = (), dags_dir: Path | None = None) -> dic
             relative = file.relative_to(dags_dir)
             if not file.is_dir() and _is_wanted(relative):
                 found[relative.as_posix()] = file
-    return found | {file.name: file for file in dag_files}
+    for file in dag_files:
+        other = found.setdefault(file.name, file)
+        if other.resolve() != file.resolve():
+            raise ValueError(f"{other} and {file} would both be published as {file.name}; rename one")
+    return found
 
 
 def _is_wanted(relative: Path) -> bool:
@@ -49,17 +54,17 @@ def check_package_name(package: str, other_packages: Iterable[str]) -> Iterator[
     try:
         protocol.check_package(package)
     except protocol.ProtocolError as error:
-        yield Finding(package, 0, Code.PACKAGE_NAME, str(error))
+        yield Finding(package, 1, Code.PACKAGE_NAME, str(error))
         return
     if other := protocol.package_clash(package, other_packages):
         yield Finding(
-            package, 0, Code.PACKAGE_NAME,
+            package, 1, Code.PACKAGE_NAME,
             f"one DAG id could belong to both {package!r} and {other!r}: "
             "no package may be named as another one plus '_…'; choose another name",
         )  # fmt: skip
     if _shadows_module(package):
         yield Finding(
-            package, 0, Code.PACKAGE_NAME,
+            package, 1, Code.PACKAGE_NAME,
             f"{package!r} is a Python module that exists, so one of the two could not be imported; choose another name",
         )  # fmt: skip
 
@@ -80,13 +85,13 @@ def read_files(package: str, files: Mapping[str, Path]) -> tuple[dict[str, bytes
         try:
             contents[path] = _read(path, files[path])
         except OSError as error:
-            findings.append(Finding(path, 0, Code.UNREADABLE, f"cannot be read: {error.strerror or error}"))
+            findings.append(Finding(path, 1, Code.UNREADABLE, f"cannot be read: {error.strerror or error}"))
         except _Refused as refused:
             findings.append(refused.finding)
     try:
         protocol.check_sizes({path: len(data) for path, data in contents.items()})
     except protocol.ProtocolError as error:
-        findings.append(Finding(package, 0, Code.PACKAGE_SIZE, f"{error}; publish what the DAGs need and no more"))
+        findings.append(Finding(package, 1, Code.PACKAGE_SIZE, f"{error}; publish what the DAGs need and no more"))
     return contents, findings
 
 
@@ -97,11 +102,13 @@ class _Refused(Exception):
 
 def _read(path: str, file: Path) -> bytes:
     limit = protocol.max_bytes(path)
+    if file.exists() and not file.is_file():  # opening a pipe would wait for ever
+        raise OSError("it is not a file")
     with file.open("rb") as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
         message = f"has more than the {limit:,} bytes that it may have; put data into S3 or the image, not beside DAGs"
-        raise _Refused(Finding(path, 0, Code.FILE_SIZE, message))
+        raise _Refused(Finding(path, 1, Code.FILE_SIZE, message))
     try:
         protocol.check_content(path, data)
     except protocol.ProtocolError as error:
@@ -113,7 +120,7 @@ def _read(path: str, file: Path) -> bytes:
 def _from_protocol(path: str, code: Code, error: protocol.ProtocolError) -> Finding:
     """The protocol's sentences begin with `path:` or `path:line:`; a finding has them as fields."""
     line, message = re.match(r"(?::(\d+))?:? ?(.*)", str(error).removeprefix(path), re.DOTALL).groups()  # type: ignore[union-attr]
-    return Finding(path, int(line or 0), code, message)
+    return Finding(path, int(line or 1), code, message)
 
 
 def _check_names(paths: Iterable[str]) -> Iterator[Finding]:
@@ -123,7 +130,7 @@ def _check_names(paths: Iterable[str]) -> Iterator[Finding]:
             protocol.check_path(path)
             good.append(path)
         except protocol.ProtocolError as error:
-            yield Finding(path, 0, Code.UNSAFE_NAME, f"{error}; rename it")
+            yield Finding(path, 1, Code.UNSAFE_NAME, f"{error}; rename it")
     try:
         protocol.check_paths(good)
     except protocol.ProtocolError:
@@ -138,7 +145,7 @@ def _each_clash(paths: list[str]) -> Iterator[Finding]:
             protocol.check_paths([*kept, path])
             kept.append(path)
         except protocol.ProtocolError as error:
-            yield Finding(path, 0, Code.NAME_CLASH, f"{error}; rename one, not every file system can hold both")
+            yield Finding(path, 1, Code.NAME_CLASH, f"{error}; rename one, not every file system can hold both")
 
 
 def dag_candidates(contents: Mapping[str, bytes]) -> set[str]:

@@ -165,7 +165,7 @@ def is_installed(module: str) -> bool:
 
 def check_resolved_paths(source: Source) -> Iterator[Finding]:
     """Warn of `Path(__file__).resolve()` and its like."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not isinstance(node, ast.Call):
             continue
         name = source.qualified(node.func).rpartition(".")[2] or getattr(node.func, "attr", "")

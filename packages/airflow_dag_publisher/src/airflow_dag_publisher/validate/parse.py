@@ -152,6 +152,9 @@ def _last_line(log: str) -> str:
     return lines[-1][:300] if lines else "it ended without a word"
 
 
+_MODULE_PREFIX = re.compile(r"unusual_prefix_[0-9a-f]{40}_")  # Airflow's name for a DAG file's module
+
+
 # --- what the runner found, as findings -----------------------------------------------------------------------
 
 
@@ -161,13 +164,14 @@ def _read_result(parsed: Parsed, result: dict[str, Any], dags: Path, limits: Lim
     for text in result.get("errors", []):
         findings.append(_error(path, text, dags))
     for dag_id, reason in result.get("unserializable", {}).items():
-        message = f"DAG {dag_id!r} cannot be stored by Airflow: {reason}; give it plain values"
-        findings.append(Finding(path, 0, Code.SERIALIZATION, message))
+        reason = _MODULE_PREFIX.sub("", reason.removeprefix(f"Failed to serialize DAG {dag_id!r}: "))
+        message = f"DAG {dag_id!r} cannot be stored by Airflow: {reason[:300]}; give it plain values"
+        findings.append(Finding(path, 1, Code.SERIALIZATION, message))
     parsed.findings += [*findings, *_deprecations(result.get("warnings", []), dags)]
     if not findings:
         parsed.files.add(path)
         parsed.dags += [
-            Dag(path, 0, d["dag_id"], True, frozenset(d["owners"]), bool(d["tags"])) for d in result["dags"]
+            Dag(path, 1, d["dag_id"], True, frozenset(d["owners"]), bool(d["tags"])) for d in result["dags"]
         ]
 
 
@@ -175,15 +179,15 @@ def _ending(path: str, result: dict[str, Any], limits: Limits) -> Iterator[Findi
     """Say of a process that gave no result how it ended."""
     ending = result["ending"]
     if ending == "timeout":
-        yield Finding(path, 0, Code.PARSE_TIMEOUT, f"was still running after {result['seconds']:.0f} s; {_SLOW}")
+        yield Finding(path, 1, Code.PARSE_TIMEOUT, f"was still running after {result['seconds']:.0f} s; {_SLOW}")
     elif ending == "not started":
         message = f"was not parsed: the files before it took all of the {limits.seconds:g} s"
-        yield Finding(path, 0, Code.PARSE_TIMEOUT, message)
+        yield Finding(path, 1, Code.PARSE_TIMEOUT, message)
     elif ending == "exit":
         status = result["status"]
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"left Python with exit code {status}"
         message = f"its parse {how}; it must define DAGs and nothing else when it is imported"
-        yield Finding(path, 0, Code.PARSE_CRASH, message)
+        yield Finding(path, 1, Code.PARSE_CRASH, message)
 
 
 _SLOW = "do the work in tasks: Airflow runs the file's top level again and again"
@@ -192,9 +196,10 @@ _SLOW = "do the work in tasks: Airflow runs the file's top level again and again
 def _error(path: str, text: str, dags: Path) -> Finding:
     """Turn an import error, a traceback or one line, into a finding at the innermost line of the package's own code."""
     frames = re.findall(rf'File "{re.escape(str(dags))}/([^"]+)", line (\d+)', text)
-    where, line = (frames[-1][0], int(frames[-1][1])) if frames else (path, 0)
+    where, line = (frames[-1][0], int(frames[-1][1])) if frames else (path, 1)
     last = _exception(text).replace(f"{dags}/", "")
-    kind = last.partition(":")[0].rpartition(".")[2]
+    name, _, reason = last.partition(": ")
+    kind = name.rpartition(".")[2]
     via = f" (imported by {path})" if where != path else ""
     match kind:
         case "AirflowTaskTimeout":
@@ -202,17 +207,18 @@ def _error(path: str, text: str, dags: Path) -> Finding:
         case "MemoryError":
             return Finding(where, line, Code.PARSE_MEMORY, f"needs too much memory to import{via}; {_SLOW}")
         case "AirflowDagCycleException":
-            return Finding(where, line, Code.CYCLE, f"{last.partition(': ')[2]}; take one dependency out")
+            return Finding(where, line, Code.CYCLE, f"{reason}; take one dependency out")
         case "AirflowTimetableInvalid":
-            return Finding(where, line, Code.CRON, f"a schedule cannot be: {last.partition(': ')[2]}")
+            return Finding(where, line, Code.CRON, f"a schedule cannot be: {reason}; see croniter's syntax")
         case "AirflowNotFoundException" | "AirflowRuntimeError" if "NOT_FOUND" in last or "conn_id" in last:
             return warning(
                 where, line, Code.NEEDS_VARIABLE,
-                f"asks Airflow's database for a value while it is parsed, so nothing more is known of it here{via}: {last}; "
+                f"asks Airflow's database for a value while it is parsed, so nothing more is known of it here{via}: {reason}; "
                 "read it in a task, or by a template as {{ var.value.name }}",
             )  # fmt: skip
         case _:
-            return Finding(where, line, Code.IMPORT_ERROR, f"{last}{via}")
+            message = f"fails at import: {last}{via}; mend it, Airflow would take no DAG from this file"
+            return Finding(where, line, Code.IMPORT_ERROR, message)
 
 
 def _exception(text: str) -> str:

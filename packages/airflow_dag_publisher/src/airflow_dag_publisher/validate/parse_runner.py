@@ -66,7 +66,7 @@ def _parse_here(file: Path, output: Path, request: dict[str, Any]) -> None:
             BundleDagBag(dag_folder=str(file), bundle_path=Path(request["root"]), bundle_name="dags-folder")
         )
     except BaseException as error:
-        result = {"errors": [f"{type(error).__name__}: {error}"]}
+        result = {"errors": [f"{type(error).__name__}: {error}".removesuffix(": ")]}
     output.write_text(json.dumps(result))
     os._exit(0)
 
@@ -77,7 +77,7 @@ def _describe(bag: BundleDagBag) -> dict[str, Any]:
         try:
             DagSerialization.to_dict(dag)
         except Exception as error:
-            unserializable[dag.dag_id] = str(error).splitlines()[0] if str(error) else type(error).__name__
+            unserializable[dag.dag_id] = (str(error) or type(error).__name__).splitlines()[0]
     return {
         "dags": [{"dag_id": d.dag_id, "owners": _owners(d), "tags": sorted(d.tags)} for d in bag.dags.values()],
         "errors": list(bag.import_errors.values()),

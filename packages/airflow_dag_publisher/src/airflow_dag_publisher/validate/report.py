@@ -63,7 +63,7 @@ class Finding:
 
     Args:
         path: the file, relative to the package's DAGs folder; the package's name if no one file is to blame.
-        line: the line, from 1; 0 if the whole file, or package, is meant.
+        line: the line; 1 too if the whole file, or package, is meant.
         code: a `Code`.
         message: what is wrong, and the way out.
         severity: an error refuses the package, a warning does not.
@@ -76,8 +76,7 @@ class Finding:
     severity: Severity = "error"
 
     def __str__(self) -> str:
-        place = f"{self.path}:{self.line}" if self.line else self.path
-        return f"{place}: {self.code} {self.message}"
+        return f"{self.path}:{self.line}: {self.code} {self.message}"
 
 
 def warning(path: str, line: int, code: Code, message: str) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from .dags import DEFAULT_OWNER, Dag
 from .report import Code, Finding, warning
@@ -12,11 +12,13 @@ MAX_DAG_ID = 63  # ids are Kubernetes labels
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
 
-def check_dags(package: str, dags: Iterable[Dag]) -> Iterator[Finding]:
-    """Yield what is wrong with ids, owners and tags."""
+def check_dags(package: str, dags: Iterable[Dag], kept_ids: Collection[str]) -> Iterator[Finding]:
+    """Yield what is wrong with ids, owners and tags; `kept_ids` need not begin with the package's name."""
     first: dict[str, Dag] = {}
     for dag in dags:
-        yield from _check_id(package, dag)
+        if dag.dag_id not in kept_ids:
+            yield from _check_prefix(package, dag)
+        yield from _check_id(dag)
         yield from _check_labels(package, dag)
         if not dag.complete:
             continue
@@ -28,7 +30,7 @@ def check_dags(package: str, dags: Iterable[Dag]) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _check_id(package: str, dag: Dag) -> Iterator[Finding]:
+def _check_prefix(package: str, dag: Dag) -> Iterator[Finding]:
     prefix = f"{package}_"
     if not dag.dag_id.startswith(prefix) and (dag.complete or not prefix.startswith(dag.dag_id)):
         shown = repr(dag.dag_id) if dag.complete else f"that begins with {dag.dag_id!r}"
@@ -37,6 +39,9 @@ def _check_id(package: str, dag: Dag) -> Iterator[Finding]:
             dag.path, dag.line, Code.DAG_ID_PREFIX,
             f"DAG id {shown} does not begin with {prefix!r}, so Airflow would refuse it; {advice}",
         )  # fmt: skip
+
+
+def _check_id(dag: Dag) -> Iterator[Finding]:
     if len(dag.dag_id) > MAX_DAG_ID:
         yield Finding(
             dag.path, dag.line, Code.DAG_ID_LENGTH,

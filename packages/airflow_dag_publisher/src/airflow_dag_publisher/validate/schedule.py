@@ -31,7 +31,7 @@ def _expressions(source: Source) -> Iterator[tuple[int, ast.expr]]:
     for call in find_calls(source):
         if schedule := call.keywords.get("schedule"):
             yield schedule.lineno, schedule
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Call) and source.qualified(node.func).endswith(CRON_TIMETABLES):
             for argument in [*node.args[:1], *(k.value for k in node.keywords if k.arg == "cron")]:
                 yield argument.lineno, argument

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .report import Code, Finding, warning
+
+MAX_TEXT = 1000  # characters of a string that are worth knowing
 
 
 @dataclass(frozen=True)
@@ -18,12 +20,14 @@ class Source:
     Args:
         path: relative to the package's DAGs folder.
         tree: its syntax.
+        nodes: everything in the tree, walked once.
         imported: dotted name that each imported local name stands for, `{"DAG": "airflow.sdk.DAG"}`.
         constants: value of each module-level name that is bound once.
     """
 
     path: str
     tree: ast.Module
+    nodes: tuple[ast.AST, ...]
     imported: dict[str, str]
     constants: dict[str, ast.expr]
 
@@ -59,8 +63,8 @@ class Source:
         for part in parts:
             text, complete = self.text(part)
             known += text
-            if not complete:
-                return known, False
+            if not complete or len(known) > MAX_TEXT:  # a = b + b; b = c + c; … doubles without end
+                return known[:MAX_TEXT], False
         return known, True
 
 
@@ -85,7 +89,8 @@ def parse_source(path: str, data: bytes, python_version: str) -> Source | Findin
         return Finding(path, line, Code.NOT_TEXT, "has a NUL byte, so Python cannot read it; save it as plain text")
     try:
         tree = _compile(text, path, python_version)
-        return Source(path, tree, _imported(tree), _constants(tree))
+        nodes = tuple(ast.walk(tree))
+        return Source(path, tree, nodes, _imported(nodes), _constants(tree, nodes))
     except SyntaxError as error:
         hint = _older_hint(python_version)
         return Finding(path, error.lineno or 1, Code.SYNTAX, f"is not Python {python_version}: {error.msg}{hint}")
@@ -120,15 +125,15 @@ def check_interpreter(package: str, python_version: str) -> Iterator[Finding]:
     if sys.version_info[:2] < _version(python_version):
         running = f"{sys.version_info[0]}.{sys.version_info[1]}"
         yield warning(
-            package, 0, Code.PYTHON_VERSION,
+            package, 1, Code.PYTHON_VERSION,
             f"checked by Python {running}, Airflow's image has {python_version}: "
             f"newer syntax is refused here; run validate with Python {python_version}",
         )  # fmt: skip
 
 
-def _imported(tree: ast.Module) -> dict[str, str]:
+def _imported(nodes: Iterable[ast.AST]) -> dict[str, str]:
     names: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 names[alias.asname or alias.name.partition(".")[0]] = (
@@ -140,10 +145,10 @@ def _imported(tree: ast.Module) -> dict[str, str]:
     return names
 
 
-def _constants(tree: ast.Module) -> dict[str, ast.expr]:
+def _constants(tree: ast.Module, nodes: Iterable[ast.AST]) -> dict[str, ast.expr]:
     """Names bound exactly once in the whole file: a second binding anywhere makes the value a guess."""
     bound: dict[str, int] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             bound[node.id] = bound.get(node.id, 0) + 1
         elif isinstance(node, ast.arg):
