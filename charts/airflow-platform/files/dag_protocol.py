@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import secrets
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import pathspec
 
@@ -65,7 +66,9 @@ def check_package(name: str) -> str:
 
 def package_clash(name: str, others: Iterable[str]) -> str | None:
     """Return the first of `others` whose DAG ids could be taken for `name`'s (one is the other's plus `_…`)."""
-    return next((o for o in sorted(others) if o != name and (o.startswith(f"{name}_") or name.startswith(f"{o}_"))), None)
+    return next(
+        (o for o in sorted(others) if o != name and (o.startswith(f"{name}_") or name.startswith(f"{o}_"))), None
+    )
 
 
 def check_environment(name: str) -> str:
@@ -76,7 +79,9 @@ def check_environment(name: str) -> str:
         and _ENVIRONMENT.fullmatch(name)
         and name not in ("manifests", "pointers")
     ):
-        raise ProtocolError(f"environment name {name!r} is not usable: lower-case words and digits joined by '-', like 'dev'")
+        raise ProtocolError(
+            f"environment name {name!r} is not usable: lower-case words and digits joined by '-', like 'dev'"
+        )
     return name
 
 
@@ -184,7 +189,9 @@ def check_sizes(sizes: Mapping[str, int]) -> None:
         raise ProtocolError(f"{len(sizes):,} files are more than the {MAX_FILES:,} that a package may have")
     for path, size in sizes.items():
         if size > max_bytes(path):
-            raise ProtocolError(f"{path}: {size:,} bytes are more than the {max_bytes(path):,} that such a file may have")
+            raise ProtocolError(
+                f"{path}: {size:,} bytes are more than the {max_bytes(path):,} that such a file may have"
+            )
     total = sum(sizes.values())
     if total > MAX_PACKAGE_BYTES:
         raise ProtocolError(f"{total:,} bytes in all are more than the {MAX_PACKAGE_BYTES:,} that a package may have")
@@ -197,8 +204,16 @@ def check_content(path: str, data: bytes) -> None:
     """
     if path.rsplit("/", 1)[-1] == IGNORE_FILE:
         check_ignore_file(path, data)
-    elif zipfile.is_zipfile(BytesIO(data)):
-        raise ProtocolError(f"{path}: is a zip archive, which can end Airflow's dag-processor; unpack it, or put it into the image")
+    else:
+        check_zip(path, BytesIO(data))
+
+
+def check_zip(path: str, content: BinaryIO | os.PathLike[str]) -> None:
+    """Raise ProtocolError if `content` is what `zipfile` takes for an archive: Airflow looks into each, by any name."""
+    if zipfile.is_zipfile(content):
+        raise ProtocolError(
+            f"{path}: is a zip archive, which can end Airflow's dag-processor; unpack it, or put it into the image"
+        )
 
 
 def check_ignore_file(path: str, data: bytes) -> None:
@@ -213,7 +228,9 @@ def check_ignore_file(path: str, data: bytes) -> None:
         try:
             pathspec.GitIgnoreSpec.from_lines([line])
         except Exception as error:  # pathspec raises its own, re.error and IndexError, by version
-            raise ProtocolError(f"{path}:{number}: pattern {line!r} does not compile ({error}), which ends Airflow's dag-processor") from None
+            raise ProtocolError(
+                f"{path}:{number}: pattern {line!r} does not compile ({error}), which ends Airflow's dag-processor"
+            ) from None
 
 
 def sha256(data: bytes) -> str:
@@ -282,7 +299,7 @@ class Pointer:
     live_versions: tuple[str, ...] = ()  # every version that was ever live, newest first, at most MAX_LIVE_VERSIONS
     removed: bool = False
     updated: str = ""
-    nonce: str = field(default_factory=lambda: secrets.token_hex(8))  # two equal pointers must not have one ETag
+    nonce: str = ""  # two equal pointers must not have one ETag
 
     @property
     def ref(self) -> VersionRef:
@@ -303,7 +320,12 @@ def _encode(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
 
-def next_pointer(before: Pointer | None, manifest: Manifest, updated: str) -> Pointer:
+def new_nonce() -> str:
+    """Make two pointers differ that say the same."""
+    return secrets.token_hex(8)
+
+
+def next_pointer(before: Pointer | None, manifest: Manifest, updated: str, nonce: str) -> Pointer:
     """The pointer that makes `manifest` live after `before` (None: the package's first)."""
     live = before.live_versions if before else ()
     return Pointer(
@@ -314,6 +336,7 @@ def next_pointer(before: Pointer | None, manifest: Manifest, updated: str) -> Po
         previous=before.candidates[:MAX_FALLBACKS] if before else (),
         live_versions=(manifest.version, *live)[:MAX_LIVE_VERSIONS],
         updated=updated,
+        nonce=nonce,
     )
 
 
@@ -342,7 +365,9 @@ def decode_manifest(data: bytes, environment: str, package: str, ref: VersionRef
         raise ProtocolError(f"the manifest of {ref.version} is not the one that the pointer pins (SHA-256 differs)")
     document = _decode(data, MAX_MANIFEST_BYTES, "manifest", environment, package)
     if document.get("version") != ref.version:
-        raise ProtocolError(f"the manifest says it is of version {str(document.get('version'))[:40]!r}, not {ref.version}")
+        raise ProtocolError(
+            f"the manifest says it is of version {str(document.get('version'))[:40]!r}, not {ref.version}"
+        )
     previous = document.get("previous")
     files = tuple(_file(f) for f in _get(document, "files", list))
     check_paths(f.path for f in files)
@@ -372,7 +397,9 @@ def _decode(data: bytes, limit: int, what: str, environment: str, package: str) 
         raise ProtocolError(f"the {what} is not a JSON object")
     schema = document.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
-        raise ProtocolError(f"the {what} is of schema {schema}, newer than the {SCHEMA} known here: upgrade this program")
+        raise ProtocolError(
+            f"the {what} is of schema {schema}, newer than the {SCHEMA} known here: upgrade this program"
+        )
     if schema != SCHEMA:
         raise ProtocolError(f"the {what} has no schema number that is known here")
     for name, wanted in (("environment", environment), ("package", package)):
@@ -410,7 +437,13 @@ def _file(document: Any) -> File:
         raise ProtocolError(f"a file of the manifest has size {size}")
     if version_id in ("", "null"):
         raise ProtocolError("a file of the manifest has no version id: versioning of the bucket was suspended")
-    return File(check_path(_get(document, "path", str)), version_id, _get(document, "etag", str), size, _digest(document, "sha256"))
+    return File(
+        check_path(_get(document, "path", str)),
+        version_id,
+        _get(document, "etag", str),
+        size,
+        _digest(document, "sha256"),
+    )
 
 
 # --- what an object in the bucket means -------------------------------------------------------------------------
@@ -418,7 +451,9 @@ def _file(document: Any) -> File:
 Meaning = Literal["live", "edit", "orphan"]
 
 
-def meaning(version_id: str, digest_matches: bool, tag: str | None, pinned: File | None, live_versions: Iterable[str]) -> Meaning:
+def meaning(
+    version_id: str, digest_matches: bool, tag: str | None, pinned: File | None, live_versions: Iterable[str]
+) -> Meaning:
     """Say what the current object under a package's prefix is.
 
     live: the pinned one, or the same bytes. edit: made by hand, since it has no tag or the tag of a version that was

@@ -1,0 +1,275 @@
+"""The bucket as the protocol sees it: six calls, and errors that are one sentence for a person."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import boto3
+from botocore import exceptions as aws
+from botocore.config import Config
+
+from dag_protocol import TAG
+
+
+class StoreError(Exception):
+    """A call on the bucket failed; the text is one sentence for a person."""
+
+
+class Conflict(StoreError):
+    """The object is not in the state that the call asked for: somebody else wrote it."""
+
+
+class Missing(StoreError):
+    """No such object, or no such version of it."""
+
+
+class Denied(StoreError):
+    """The credentials are valid and may not do this."""
+
+
+class NoCredentials(StoreError):
+    """There are no credentials, or they are wrong or expired."""
+
+
+class NoBucket(StoreError):
+    """The bucket does not exist."""
+
+
+class Unanswered(StoreError):
+    """No answer, or a server error: a write may or may not have happened."""
+
+
+class Unversioned(StoreError):
+    """Versioning of the bucket is off or suspended."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a listing tells of an object: no version id, no metadata."""
+
+    etag: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One version of an object."""
+
+    version_id: str
+    etag: str
+    size: int
+    tag: str | None = None
+
+
+@dataclass(frozen=True)
+class PastVersion:
+    """A line of an object's history."""
+
+    key: str
+    version_id: str
+    latest: bool
+    deleted: bool  # a delete marker
+
+
+class Store(Protocol):
+    """What publisher and adopter need of a bucket. Every error is a StoreError."""
+
+    def listing(self, prefix: str) -> dict[str, Listed]:
+        """Return every current object under `prefix`, by key."""
+
+    def past(self, prefix: str) -> list[PastVersion]:
+        """Return every version under `prefix`, delete markers too, newest first for each key."""
+
+    def head(self, key: str) -> Stored | None:
+        """Describe the current object, or None when there is none."""
+
+    def get(self, key: str, limit: int, version_id: str | None = None) -> tuple[bytes, Stored]:
+        """Read an object, `limit` bytes and one more at most. Raises Missing."""
+
+    def put(self, key: str, data: bytes, tag: str | None = None, if_match: str | None = None) -> Stored:
+        """Write an object if its current ETag is `if_match` (None: if there is none). Raises Conflict."""
+
+    def delete(self, key: str, if_match: str) -> None:
+        """Set a delete marker if the current ETag is `if_match`. Raises Conflict."""
+
+
+_NO_CREDENTIALS = {
+    "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken", "RequestExpired",
+    "SignatureDoesNotMatch", "UnrecognizedClientException",
+}  # fmt: skip
+
+
+class S3Store:
+    """A bucket on AWS or on anything that speaks S3.
+
+    Args:
+        bucket: its name.
+        endpoint_url: of an S3-compatible server; None: AWS, or `AWS_ENDPOINT_URL`.
+        client: a ready boto3 client, for tests.
+    """
+
+    def __init__(self, bucket: str, endpoint_url: str | None = None, client: Any = None) -> None:
+        self.bucket = bucket
+        try:
+            self.client: Any = client or boto3.client("s3", endpoint_url=endpoint_url, config=client_config())
+        except (aws.BotoCoreError, ValueError) as error:
+            raise StoreError(f"the AWS settings cannot be used: {error}") from None
+
+    def listing(self, prefix: str) -> dict[str, Listed]:
+        """See Store."""
+        with self._errors(f"list {prefix}"):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            return {o["Key"]: Listed(o["ETag"], o["Size"]) for page in pages for o in page.get("Contents", [])}
+
+    def past(self, prefix: str) -> list[PastVersion]:
+        """See Store."""
+        with self._errors(f"list versions of {prefix}"):
+            found: list[tuple[Any, PastVersion]] = []
+            for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
+                for field, deleted in (("Versions", False), ("DeleteMarkers", True)):
+                    for v in page.get(field, []):
+                        found.append((v["LastModified"], PastVersion(v["Key"], v["VersionId"], v["IsLatest"], deleted)))
+        # Within a key the server's order is kept (two versions may share a second); markers and versions come apart.
+        return [version for _, version in sorted(found, key=lambda f: (f[1].latest, f[0]), reverse=True)]
+
+    def head(self, key: str) -> Stored | None:
+        """See Store."""
+        try:
+            with self._reading(key):
+                answer = self.client.head_object(Bucket=self.bucket, Key=key)
+        except Missing:
+            return None
+        return _stored(answer, answer["ContentLength"])
+
+    def get(self, key: str, limit: int, version_id: str | None = None) -> tuple[bytes, Stored]:
+        """See Store."""
+        with self._reading(key, f" version {version_id}" if version_id else ""):
+            extra = {"VersionId": version_id} if version_id else {}
+            answer = self.client.get_object(Bucket=self.bucket, Key=key, **extra)
+            try:
+                data = answer["Body"].read(limit + 1)
+            finally:
+                answer["Body"].close()
+        return data, _stored(answer, len(data))
+
+    def put(self, key: str, data: bytes, tag: str | None = None, if_match: str | None = None) -> Stored:
+        """See Store."""
+        condition = {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"}
+        try:
+            return self._put(key, data, tag, condition)
+        except Conflict:
+            # versitygw 1.8 takes a delete marker for an object here; AWS does not.
+            if if_match or key in self.listing(key) or not self._is_deleted(key):
+                raise
+            return self._put(key, data, tag, {})
+
+    def delete(self, key: str, if_match: str) -> None:
+        """See Store."""
+        with self._errors(f"delete {key}"):
+            self.client.delete_object(Bucket=self.bucket, Key=key, IfMatch=if_match)
+
+    def check_versioning(self) -> None:
+        """Raise Unversioned if the bucket says that it keeps no versions; silent when it may not be asked."""
+        try:
+            with self._errors("read the versioning of the bucket"):
+                status = self.client.get_bucket_versioning(Bucket=self.bucket).get("Status", "off")
+        except Denied:
+            return
+        if status != "Enabled":
+            raise Unversioned(
+                f"versioning of bucket {self.bucket} is {status.lower()}: without it there is no way back; enable it"
+            )
+
+    @contextmanager
+    def _reading(self, key: str, version: str = "") -> Iterator[None]:
+        try:
+            with self._errors(f"read {key}{version}"):
+                yield
+        except Denied:  # S3 says 403 of a missing key to who may list some prefixes only
+            if version or key in self.listing(key):
+                raise
+            raise Missing(f"cannot read {key} in bucket {self.bucket}: it does not exist") from None
+
+    def _put(self, key: str, data: bytes, tag: str | None, condition: dict[str, str]) -> Stored:
+        digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+        with self._errors(f"write {key}"):
+            answer = self.client.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=data,
+                Metadata={TAG: tag} if tag else {},
+                ChecksumSHA256=digest,
+                **condition,
+            )
+        if answer.get("VersionId", "null") == "null":
+            raise Unversioned(
+                f"bucket {self.bucket} wrote {key} without a version id: its versioning is suspended; enable it"
+            )
+        return Stored(answer["VersionId"], answer["ETag"], len(data), tag)
+
+    def _is_deleted(self, key: str) -> bool:
+        return any(v.deleted and v.latest for v in self.past(key) if v.key == key)
+
+    @contextmanager
+    def _errors(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except aws.ClientError as error:
+            raise self._translated(error, action) from error
+        except (
+            aws.NoCredentialsError,
+            aws.CredentialRetrievalError,
+            aws.TokenRetrievalError,
+            aws.ProfileNotFound,
+        ) as error:
+            raise NoCredentials(
+                f"cannot {action} in bucket {self.bucket}: no AWS credentials ({_brief(error)})"
+            ) from error
+        except (aws.ParamValidationError, aws.NoRegionError, aws.InvalidEndpointDiscoveryConfigurationError) as error:
+            raise StoreError(f"cannot {action} in bucket {self.bucket}: {_brief(error)}") from error
+        except aws.BotoCoreError as error:  # connection, time-out, broken body
+            raise Unanswered(f"cannot {action} in bucket {self.bucket}: no answer ({_brief(error)})") from error
+
+    def _translated(self, error: aws.ClientError, action: str) -> StoreError:
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        what = f"cannot {action} in bucket {self.bucket}"
+        if code == "NoSuchBucket":
+            return NoBucket(f"{what}: there is no such bucket")
+        if code in _NO_CREDENTIALS:
+            return NoCredentials(f"{what}: the AWS credentials are wrong or expired ({code})")
+        if status in (409, 412):
+            return Conflict(f"{what}: somebody else wrote it in the meantime")
+        if status == 404:
+            return Missing(f"{what}: it does not exist")
+        if status == 403:
+            return Denied(f"{what}: access denied")
+        if status >= 500 or code in ("RequestTimeout", "SlowDown", "Throttling", "BadDigest"):
+            return Unanswered(f"{what}: the server answered {status} {code}")
+        return StoreError(f"{what}: {status} {code} {error.response.get('Error', {}).get('Message', '')}".strip())
+
+
+def client_config(**options: Any) -> Config:
+    """Botocore settings that every program here shares: bounded waits, few retries, no checksums that only AWS knows."""
+    defaults: dict[str, Any] = {
+        "connect_timeout": 5,
+        "read_timeout": 20,
+        "retries": {"mode": "standard", "total_max_attempts": 3},
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
+        "max_pool_connections": 16,
+    }
+    return Config(**(defaults | options))
+
+
+def _stored(answer: Any, size: int) -> Stored:
+    return Stored(answer.get("VersionId", "null"), answer["ETag"], size, answer.get("Metadata", {}).get(TAG))
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

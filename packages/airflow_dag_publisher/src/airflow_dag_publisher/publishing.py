@@ -1,0 +1,346 @@
+"""Making a version live: publish, rollback, restore, repair, remove. Interrupted anywhere, the version before stays live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import dag_package as package_
+import dag_protocol as protocol
+from dag_package import Live, Session, Survey
+from dag_protocol import File, Manifest, ProtocolError
+from dag_store import Conflict, Missing, StoreError
+
+ATTEMPTS = 10  # each but the first follows a write of somebody else's
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file as it shall be.
+
+    Args:
+        sha256: of the bytes.
+        size: in bytes.
+        load: returns the bytes; called only when they must be sent.
+    """
+
+    sha256: str
+    size: int
+    load: Callable[[], bytes]
+
+
+@dataclass
+class Outcome:
+    """What was done, for people and for `--output json`."""
+
+    live: Live
+    changed: bool
+    adopted: str | None = None  # the version made of edits by hand that were found on the way
+    sent: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    refused_edits: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest that is live now."""
+        assert self.live.manifest
+        return self.live.manifest
+
+
+class NothingToDo(StoreError):
+    """The command has no meaning in the state that the package is in."""
+
+
+class _Moved(Exception):
+    """Somebody wrote into the package meanwhile: look again, and adopt what is an edit by hand."""
+
+
+def make_live(
+    session: Session,
+    wanted: Callable[[Live], Mapping[str, Wanted]],
+    kind: protocol.Kind = "publish",
+    of: Callable[[Live], str | None] = lambda _: None,
+    progress: Callable[[str, int], None] = lambda _path, _size: None,
+) -> Outcome:
+    """Make a version of the `wanted` files live, after a version of its own for the edits by hand.
+
+    Args:
+        session: the package.
+        wanted: the files by path, given what is live (edits by hand included).
+        kind: for the manifest.
+        of: the version whose contents come back, given what is live.
+        progress: called with path and size after each file sent.
+
+    Raises:
+        dag_package.LostRace: another publisher's version became live first.
+        dag_package.Unknown: the commit's answer was lost.
+        ProtocolError: the files break a rule; nothing was changed.
+        StoreError: the bucket could not be used; what was live still is.
+    """
+    started: Live | None = None
+    mine: dict[str, File] = {}
+    version = session.new_version()
+    outcome = Outcome(Live(), changed=True)
+    for _ in range(ATTEMPTS):
+        live = package_.read_live(session)
+        _refuse_if_overtaken(session, started, live, version)
+        found = package_.survey(session, live)
+        outcome.refused_edits = found.refused
+        try:
+            live, found = _adopt_first(session, live, found, outcome)
+        except package_.LostRace:
+            continue  # the adopter, or another publisher, was faster with the same edits
+        started = live
+        files = dict(wanted(live))
+        protocol.check_paths(files)
+        protocol.check_sizes({path: want.size for path, want in files.items()})
+        if kind == "publish" and _is_live(live, found, files):
+            outcome.live, outcome.changed = live, outcome.adopted is not None
+            return outcome
+        try:
+            pinned = _send(session, version, live, found, files, mine, outcome, progress)
+            _check_all_ours(session, live, pinned)
+        except _Moved:
+            continue
+        manifest = package_.manifest_of(session, live, pinned.values(), kind, version, of(live))
+        outcome.live = package_.commit(session, live, manifest)
+        return outcome
+    raise StoreError(
+        f"package {session.package} was written {ATTEMPTS} times while this ran; run the command again when it is quiet"
+    )
+
+
+def remove(session: Session) -> Outcome:
+    """Take a package away: first in the pointer, then its objects get delete markers. `restore` brings it back."""
+    live = package_.read_live(session)
+    if live.pointer is None:
+        raise NothingToDo(
+            f"there is no package {session.package} in environment {session.environment}: `list` shows what is there"
+        )
+    outcome = Outcome(live, changed=not live.removed)
+    found = package_.survey(session, live)
+    outcome.refused_edits = found.refused
+    live, found = _adopt_first(session, live, found, outcome)
+    outcome.live = live if live.removed else package_.remove_pointer(session, live)
+    _delete(session, {p: entry.etag for p, entry in found.current.items()}, outcome, tolerant=True)
+    return outcome
+
+
+def _refuse_if_overtaken(session: Session, started: Live | None, now: Live, version: str) -> None:
+    """Tell a publisher that another one won while it ran. Adopted edits are no rival: they are built on."""
+    if started is None:
+        return
+    for manifest in package_.versions(session, now):
+        if manifest.version in started.versions[:1]:
+            return
+        if manifest.kind != "adopt":
+            raise package_.lost_race(version, now)
+
+
+def _adopt_first(session: Session, live: Live, found: Survey, outcome: Outcome) -> tuple[Live, Survey]:
+    """Commit the edits by hand before the first write: an interrupted publish must not take them away."""
+    adopted = package_.adopt(session, live, found)
+    if adopted is live:
+        return live, found
+    assert adopted.manifest
+    outcome.adopted = adopted.manifest.version
+    return adopted, found
+
+
+def _is_live(live: Live, found: Survey, files: Mapping[str, Wanted]) -> bool:
+    """Whether publishing would change nothing: same contents live, and every current object the pinned one."""
+    pinned = live.files
+    return (
+        live.pointer is not None
+        and live.etag is not None
+        and not live.removed
+        and {p: w.sha256 for p, w in files.items()} == {p: f.sha256 for p, f in pinned.items()}
+        and {p: s.version_id for p, s in found.stored.items()} == {p: f.version_id for p, f in pinned.items()}
+    )
+
+
+def _send(
+    session: Session, version: str, live: Live, found: Survey, files: Mapping[str, Wanted], mine: dict[str, File],
+    outcome: Outcome, progress: Callable[[str, int], None],
+) -> dict[str, File]:  # fmt: skip
+    """Put what is not there yet, set delete markers on what left. Return the files of the new version, pinned."""
+    pinned = live.files
+
+    def send(item: tuple[str, Wanted]) -> File:
+        path, want = item
+        current = found.stored.get(path)
+        for file in (pinned.get(path), mine.get(path)):
+            if file and current and current.version_id == file.version_id and file.sha256 == want.sha256:
+                return file
+        data = want.load()
+        if protocol.sha256(data) != want.sha256:
+            raise ProtocolError(f"{path}: changed while it was being published; run the command again")
+        try:
+            stored = session.store.put(
+                session.prefix + path, data, tag=version, if_match=current.etag if current else None
+            )
+        except (Conflict, Missing):
+            raise _Moved from None
+        mine[path] = File(path, stored.version_id, stored.etag, stored.size, want.sha256)
+        outcome.sent.append(path)
+        progress(path, want.size)
+        return mine[path]
+
+    result = {file.path: file for file in session.each(send, sorted(files.items()))}
+    _delete(session, {p: e.etag for p, e in found.current.items() if p not in files}, outcome)
+    return result
+
+
+def _delete(session: Session, etags: Mapping[str, str], outcome: Outcome, tolerant: bool = False) -> None:
+    def delete(path: str) -> None:
+        try:
+            session.store.delete(session.prefix + path, etags[path])
+        except (Conflict, Missing):
+            if not tolerant:
+                raise _Moved from None
+        else:
+            outcome.deleted.append(path)
+
+    session.each(delete, sorted(etags))
+
+
+def _check_all_ours(session: Session, live: Live, pinned: Mapping[str, File]) -> None:
+    """Look once more before the commit: an edit that came meanwhile is adopted first.
+
+    Objects of another publisher in flight are left alone: versions are pinned, and the pointer says who won.
+    """
+    now = session.store.listing(session.prefix)
+    strange = {
+        path
+        for path in {k.removeprefix(session.prefix) for k in now if not k.endswith("/")} | set(pinned)
+        if path not in pinned
+        or session.prefix + path not in now
+        or now[session.prefix + path].etag != pinned[path].etag
+    }
+    for path in sorted(strange):
+        stored = session.store.head(session.prefix + path)
+        if stored is None and path in pinned:
+            raise _Moved
+        if stored and protocol.meaning(stored.version_id, False, stored.tag, pinned.get(path), live.versions) == "edit":
+            raise _Moved
+
+
+# --- versions that bring old contents back ----------------------------------------------------------------------
+
+
+def rollback(
+    session: Session, to: str | None = None, progress: Callable[[str, int], None] = lambda _p, _s: None
+) -> Outcome:
+    """Make a new version with the contents of an older one.
+
+    Args:
+        session: the package.
+        to: that version; None: the one before the live one. Of a rollback, that is the one before its original, so
+            that each further rollback goes one further back.
+        progress: called with path and size after each file sent.
+    """
+    target: list[Manifest] = []
+
+    def wanted(live: Live) -> Mapping[str, Wanted]:
+        target[:] = [find_version(session, live, to) if to else _version_before(session, live)]
+        return _contents(session, target[0].by_path)
+
+    return make_live(session, wanted, "rollback", lambda _: target[0].version, progress)
+
+
+def restore(
+    session: Session, paths: tuple[str, ...] = (), progress: Callable[[str, int], None] = lambda _p, _s: None
+) -> Outcome:
+    """Bring back what was deleted: the live version's objects, a removed package, or single files that left earlier.
+
+    Args:
+        session: the package.
+        paths: files to bring back from the newest version that has them; none: everything that is live, or was when
+            the package was removed.
+        progress: called with path and size after each file sent.
+    """
+
+    def wanted(live: Live) -> Mapping[str, Wanted]:
+        if live.manifest is None:
+            raise NothingToDo(
+                f"package {session.package} was never published in {session.environment}: there is nothing to restore"
+            )
+        files = live.manifest.by_path
+        missing = set(paths) - files.keys()
+        for manifest in package_.versions(session, live):
+            for path in missing & manifest.by_path.keys():
+                files[path] = manifest.by_path[path]
+            missing -= manifest.by_path.keys()
+            if not missing:
+                break
+        if missing:
+            raise NothingToDo(
+                f"no version of {session.package} has {', '.join(sorted(missing))}: `show VERSION` lists what each one has"
+            )
+        return _contents(session, files)
+
+    return make_live(session, wanted, "restore", lambda live: live.versions[0], progress)
+
+
+def repair(session: Session, progress: Callable[[str, int], None] = lambda _p, _s: None) -> Outcome | None:
+    """Make every current object the live version's again. Returns None when there is nothing to repair.
+
+    A live version whose objects are not current is served all the same, until expiry deletes them: a leftover of an
+    interrupted or lost publish, of a deletion by hand, or of a pointer deleted by hand.
+    """
+    live = package_.read_live(session)
+    if live.manifest is None:
+        raise NothingToDo(
+            f"package {session.package} was never published in {session.environment}: there is nothing to repair"
+        )
+    found = package_.survey(session, live)
+    if live.removed:
+        if not found.current:
+            return None
+        return remove(session)
+    pinned = {p: f.version_id for p, f in live.files.items()}
+    if live.etag and {p: s.version_id for p, s in found.stored.items()} == pinned:
+        return None
+    return make_live(
+        session, lambda now: _contents(session, now.files), "repair", lambda now: now.versions[0], progress
+    )
+
+
+def find_version(session: Session, live: Live, version: str) -> Manifest:
+    """The manifest of a version that was live. Raises ProtocolError for no version name, NothingToDo for one that never was."""
+    protocol.check_version(version)
+    for manifest in package_.versions(session, live):
+        if manifest.version == version:
+            return manifest
+    raise NothingToDo(
+        f"version {version} of {session.package} was never live in {session.environment}: `versions` lists those that were"
+    )
+
+
+def _version_before(session: Session, live: Live) -> Manifest:
+    if live.manifest is None:
+        raise NothingToDo(
+            f"package {session.package} was never published in {session.environment}: there is nothing to go back to"
+        )
+    start = live.manifest
+    if start.kind == "rollback" and start.of:
+        start = find_version(session, live, start.of)
+    if start.previous is None:
+        raise NothingToDo(f"version {start.version} is the first of {session.package}: there is nothing before it")
+    return package_.read_manifest(session, start.previous)
+
+
+def _contents(session: Session, files: Mapping[str, File]) -> dict[str, Wanted]:
+    """The bytes of old versions. They are sent anew with our tag: a copy that kept the old one would look made by hand."""
+
+    def load(file: File) -> bytes:
+        try:
+            data, _ = session.store.get(session.prefix + file.path, protocol.max_bytes(file.path), file.version_id)
+        except Missing:
+            raise Missing(
+                f"the bytes of {file.path} (version id {file.version_id}) are gone from bucket {getattr(session.store, 'bucket', '')}: "
+                "expired or deleted; choose a newer version, or publish again from its source"
+            ) from None
+        return data
+
+    return {path: Wanted(file.sha256, file.size, lambda file=file: load(file)) for path, file in files.items()}  # type: ignore[misc]
