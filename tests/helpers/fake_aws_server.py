@@ -1,7 +1,7 @@
 """moto's server with one flaw mended; fake_aws.py starts it.
 
-moto checks a signature against the decoded URL. With IAM enforced that refuses (SignatureDoesNotMatch) keys with a blank
-from boto3 and prefixes with a slash from Terraform, because both sign the encoded one.
+moto checks a signature against the decoded URL. With IAM enforced that refuses (SignatureDoesNotMatch) whatever clients
+sign in its encoded form: a listing with a slash in its prefix, a key with a plus sign or a letter outside ASCII.
 """
 
 from typing import Any

@@ -96,7 +96,7 @@ def test_a_role_is_taken_by_named_principals_only(aws, demo):
     ("key", "expected"),
     [
         ("demo/sales/dags/a.py", "ok"),
-        ("demo/sales/dags/folder/a file.py", "ok"),
+        ("demo/sales/dags/folder/a+b é.py", "ok"),
         ("manifests/demo/sales/v.json", "ok"),
         ("pointers/demo/sales.json", "ok"),
         ("demo/finance/dags/a.py", "AccessDenied"),

@@ -13,34 +13,33 @@ ALL = "dev staging prod pi demo"
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["frobnicate", "dev"], "there is no command frobnicate; see 'manage.sh --help'."),
-        (["plan"], f"plan which environment? Name one of: {ALL}; or set AIRFLOW_PLATFORM_ENV."),
-        (["plan", "nowhere"], f"there is no environment nowhere; there are: {ALL}."),
-        (["plan", "dev", "prod"], "'prod' is one argument too many; see 'manage.sh --help'."),
-        (["plan", "dev", "--fast"], "there is no option --fast; see 'manage.sh --help'."),
-        (["output", "dev", "--file"], "--file needs the name of a file."),
+        ("frobnicate dev", "there is no command frobnicate; see 'manage.sh --help'."),
+        ("plan", f"plan which environment? Name one of: {ALL}; or set AIRFLOW_PLATFORM_ENV."),
+        ("plan nowhere", f"there is no environment nowhere; there are: {ALL}."),
+        ("plan dev prod", "'prod' is one argument too many; see 'manage.sh --help'."),
+        ("plan dev --fast", "there is no option --fast; see 'manage.sh --help'."),
+        ("output dev --file", "--file needs the name of a file."),
         *(
             (
-                [command, "pi"],
+                f"{command} pi",
                 "pi has no AWS side (terraform/environments/pi.tfvars does not exist), so there is nothing to"
                 f" {command}.",
             )
             for command in ("init", "plan", "apply", "destroy", "output")
         ),
         (
-            ["apply", "prod", "--auto-approve"],
+            "apply prod --auto-approve",
             "apply prod changes production; look at 'manage.sh plan prod', then add --yes.",
         ),
-        (["destroy", "prod"], "destroy prod changes production; look at 'manage.sh plan prod', then add --yes."),
+        ("destroy prod", "destroy prod changes production; look at 'manage.sh plan prod', then add --yes."),
         (
-            ["apply", "dev"],
+            "apply dev",
             "apply dev asks before it changes anything, and there is no terminal to ask on; add --yes.",
         ),
     ],
-    ids=" ".join,
 )
 def test_wrong_use_is_one_sentence_and_exit_code_2(arguments, sentence):
-    done = Manage({"AIRFLOW_PLATFORM_ENV": ""})(*arguments)
+    done = Manage({"AIRFLOW_PLATFORM_ENV": ""})(*arguments.split())
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"manage.sh: {sentence}\n")
 
 

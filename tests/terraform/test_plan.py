@@ -161,6 +161,7 @@ PUBLISHER = [
     ("s3:DeleteObject", "{e}/sales/dags/a.py", True),
     ("s3:DeleteObjectVersion", "{e}/sales/dags/a.py", False),
     ("s3:PutObject", "{e}/sales/other/a.py", False),
+    ("s3:PutObject", "{e}/sales/dags2/a.py", False),
     ("s3:PutObject", "{e}/sales2/dags/a.py", False),
     ("s3:PutObject", "{e}/finance/dags/a.py", False),
     ("s3:GetObject", "{e}/finance/dags/a.py", False),

@@ -2,8 +2,3 @@ output "arn" {
   description = "ARN of the role that publishes the package."
   value       = aws_iam_role.this.arn
 }
-
-output "name" {
-  description = "Name of the role."
-  value       = aws_iam_role.this.name
-}
