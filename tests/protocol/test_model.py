@@ -54,8 +54,8 @@ def publish(name: str, store: Any) -> None:
     publishing.make_live(session(store, name), lambda _: wanted(CONTENTS[name]))
 
 
-def adopt(store: Any) -> None:
-    one = session(store, "adopter")
+def adopt(store: Any, name: str = "adopter") -> None:
+    one = session(store, name)
     live = dag_package.read_live(one)
     dag_package.adopt(one, live, dag_package.survey(one, live, thorough=False))
 
@@ -215,7 +215,7 @@ def coherent(files: dict[str, bytes] | None) -> bool:
 def adopted(store: MemoryStore) -> MemoryStore:
     """The bucket after the adopter's next pass, should every other program have died here."""
     after = store.fork()
-    adopt(after)
+    adopt(after, "a later pass")
     return after
 
 
@@ -315,3 +315,33 @@ def test_publishing_over_files_put_there_by_hand_keeps_them_as_a_version() -> No
         if ended:
             live = dag_package.read_live(session(state.store, "reader"))
             assert [m.kind for m in dag_package.versions(session(state.store, "reader"), live)] == ["publish", "adopt"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "broken"),
+    [
+        (
+            "orphans are not edits",
+            lambda *args: "edit" if protocol_meaning(*args) == "orphan" else protocol_meaning(*args),
+        ),
+        ("a tag that was live is an edit", lambda *args: "live" if args[2] else protocol_meaning(*args)),
+    ],
+)
+def test_the_model_notices_when_a_rule_is_broken(
+    rule: str, broken: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the tag rule an interrupted publish goes live by the adopter, or a copy of an old version by hand is lost."""
+    monkeypatch.setattr(protocol, "meaning", broken)
+    wrong = 0
+    for state, _ in explore(base("base", "before"), [PROGRAMS["publish one"]], edit=False):
+        after = adopted(state.store)
+        wrong += not coherent(served(after))
+        old = after.objects[FILES + "b.py"][0]
+        if served(after) == CONTENTS["one"]:
+            after.write(FILES + "b.py", old.data, old.tag)  # `aws s3api copy-object` of an old version
+            adopt(after, "after the copy")
+            wrong += (served(after) or {}).get("b.py") != old.data
+    assert wrong, rule
+
+
+protocol_meaning = protocol.meaning

@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""Makes versions of edits by hand, so that the plain `aws s3` commands of the operations guide go live too.
+
+One LIST of the environment is a pass (10 requests for 10,000 files). A package's edits are committed once two listings,
+some seconds apart, agree: `aws s3 sync` of 20 files is not atomic. Deletions by hand are reported, never applied.
+
+Runs in the cluster as `dag-adopter`, one replica, and behind `airflow-dag-publisher adopt`. It runs no DAG code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import dag_package
+import dag_protocol as protocol
+from dag_package import Live, Session
+from dag_protocol import ProtocolError
+from dag_store import Listed, S3Store, Store, StoreError
+
+PERIOD = 20.0  # seconds between passes of --watch
+SETTLE = 10.0  # seconds between the two listings that must agree
+
+
+@dataclass
+class Finding:
+    """What a pass saw of one package."""
+
+    package: str
+    edits: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    adopted: str | None = None  # the version that was made
+    waiting: bool = False  # edits that are still changing
+    problem: str = ""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing to tell."""
+        return not (self.edits or self.deleted or self.orphans or self.refused or self.problem)
+
+
+class Adopter:
+    """Looks for edits by hand and makes versions of them.
+
+    Args:
+        store: the bucket.
+        environment: its name.
+        only: names of the packages to look at; None: all.
+        publisher: who it is, for the manifests.
+    """
+
+    def __init__(
+        self, store: Store, environment: str, only: frozenset[str] | None = None, publisher: str = "dag-adopter"
+    ) -> None:
+        self.store = store
+        self.environment = protocol.check_environment(environment)
+        self.only = only
+        self.publisher = publisher
+        self._looked: dict[str, tuple[dict[str, Listed], str | None, Finding]] = {}
+
+    def listing(self) -> dict[str, dict[str, Listed]]:
+        """Current objects by package. Keys outside of `<package>/dags/` and bad package names are no packages."""
+        prefix = f"{self.environment}/"
+        prefixes = [protocol.files_prefix(self.environment, name) for name in self.only] if self.only else [prefix]
+        found: dict[str, dict[str, Listed]] = defaultdict(dict)
+        for one in prefixes:
+            for key, entry in self.store.listing(one).items():
+                package, dags, _ = (*key.removeprefix(prefix).split("/", 2), "", "")[:3]
+                if dags == "dags" and (self.only is None or package in self.only):
+                    found[package][key] = entry
+        return dict(found)
+
+    def look(
+        self, before: Mapping[str, Mapping[str, Listed]] | None
+    ) -> tuple[dict[str, dict[str, Listed]], list[Finding]]:
+        """Do one pass.
+
+        Args:
+            before: the listing of the pass before; what differs from it is still being written. None: adopt at once.
+
+        Returns:
+            The listing, and what was found, a line a package.
+        """
+        now = self.listing()
+        pointers = self.store.listing(protocol.pointers_prefix(self.environment))
+        if protocol.marker_key(self.environment) not in pointers:
+            raise ProtocolError(
+                f"there is no {protocol.marker_key(self.environment)}: is that the right bucket and environment?"
+            )
+        findings = []
+        for package, keys in sorted(now.items()):
+            settled = before is None or before.get(package) == keys
+            findings.append(self._look_at(package, keys, pointers, settled))
+        return now, findings
+
+    def _look_at(self, package: str, keys: dict[str, Listed], pointers: Mapping[str, Listed], settled: bool) -> Finding:
+        try:
+            pointer = pointers.get(protocol.pointer_key(self.environment, package))
+            known = self._looked.get(package)
+            if known and known[:2] == (keys, pointer and pointer.etag) and not known[2].waiting:
+                return known[2]
+            session = Session(self.store, self.environment, package, publisher=self.publisher)
+            finding = _adopt(session, keys, pointer is not None, settled)
+            if finding.adopted is None:
+                self._looked[package] = (keys, pointer and pointer.etag, finding)
+        except (StoreError, ProtocolError) as error:
+            finding = Finding(package, problem=str(error))
+        return finding
+
+
+def _adopt(session: Session, keys: Mapping[str, Listed], has_pointer: bool, settled: bool) -> Finding:
+    if len(keys) > protocol.MAX_FILES:
+        raise ProtocolError(
+            f"{len(keys):,} objects are more than the {protocol.MAX_FILES:,} files that a package may have"
+        )
+    live = dag_package.read_live(session) if has_pointer else Live()
+    found = dag_package.survey(session, live, keys, thorough=False)
+    edits = tuple(sorted(found.edits)) if not live.removed else ()
+    finding = Finding(session.package, edits, found.deleted, found.orphans, found.refused)
+    if live.pointer is None and found.orphans:
+        # A first publish under way, or a pointer deleted by hand: what is here is not known to be whole.
+        finding.problem = "there is no pointer, and files of a publish are here: `publish` or `repair` makes it whole"
+    elif edits and not settled:
+        finding.waiting = True
+    elif edits:
+        manifest = dag_package.adopt(session, live, found).manifest
+        finding.adopted = manifest.version if manifest else None
+    return finding
+
+
+def watch(adopter: Adopter, tell: Callable[[Finding], None], period: float = PERIOD, settle: float = SETTLE,
+          stop: threading.Event | None = None) -> None:  # fmt: skip
+    """Look until `stop` is set: each `period` seconds, and again after `settle` while something is being edited."""
+    stop = stop or threading.Event()
+    before: dict[str, dict[str, Listed]] = {}
+    told: dict[str, Finding] = {}
+    while not stop.is_set():
+        waiting = False
+        try:
+            before, findings = adopter.look(before)
+        except (StoreError, ProtocolError) as error:
+            findings = [Finding("-", problem=str(error))]
+        for finding in findings:
+            waiting |= finding.waiting
+            if finding != told.get(finding.package):
+                told[finding.package] = finding
+                if not finding.quiet or finding.adopted:
+                    tell(finding)
+        stop.wait(settle if waiting else period)
+
+
+def log_line(finding: Finding) -> str:
+    """A finding as a JSON line."""
+    fields = {k: v for k, v in vars(finding).items() if v}
+    return json.dumps(
+        {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "message": "adopter", **fields}, default=list
+    )
+
+
+def main(argv: Iterable[str] | None = None) -> int:
+    """Run as the cluster's dag-adopter."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # every line is safe to die at
+    parser = argparse.ArgumentParser(prog="dag_adopter.py", description="Makes versions of edits by hand.")
+    parser.add_argument(
+        "--bucket", default=os.environ.get("DAG_SYNC_BUCKET"), help="bucket with the packages (DAG_SYNC_BUCKET)"
+    )
+    parser.add_argument(
+        "--environment",
+        default=os.environ.get("DAG_SYNC_ENVIRONMENT"),
+        help="its first part of the keys (DAG_SYNC_ENVIRONMENT)",
+    )
+    parser.add_argument(
+        "--period",
+        type=float,
+        default=float(os.environ.get("DAG_ADOPTER_INTERVAL") or PERIOD),
+        help="seconds between passes (DAG_ADOPTER_INTERVAL)",
+    )
+    parser.add_argument("--one-time", action="store_true", help="two listings, then end")
+    args = parser.parse_args(list(argv) if argv is not None else None)
+    if not args.bucket or not args.environment:
+        parser.error("--bucket and --environment are needed")
+    try:
+        adopter = Adopter(S3Store(args.bucket), args.environment)
+        if not args.one_time:
+            watch(adopter, lambda finding: print(log_line(finding), flush=True), args.period)
+            return 0
+        before, _ = adopter.look({})
+        time.sleep(SETTLE)
+        for finding in adopter.look(before)[1]:
+            print(log_line(finding), flush=True)
+    except (StoreError, ProtocolError) as error:
+        print(log_line(Finding("-", problem=str(error))), flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -157,6 +157,15 @@ class S3Store:
                 answer["Body"].close()
         return data, _stored(answer, len(data))
 
+    def stream(self, key: str, version_id: str, chunk: int) -> Iterator[bytes]:
+        """Yield an object's bytes, `chunk` at a time. Raises Missing."""
+        with self._reading(key, f" version {version_id}"):
+            body = self.client.get_object(Bucket=self.bucket, Key=key, VersionId=version_id)["Body"]
+            try:
+                yield from body.iter_chunks(chunk)
+            finally:
+                body.close()
+
     def put(self, key: str, data: bytes, tag: str | None = None, if_match: str | None = None) -> Stored:
         """See Store."""
         condition = {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"}

@@ -128,7 +128,9 @@ class Tree:
 
     def find(self, package: str, version: str) -> Path | None:
         """Folder of a version that is whole on disk, the newest build of it, or None."""
-        builds = [p for p in self._versions(package) if p.name.split(".")[0] == version]
+        builds = [
+            p for p in self._versions(package) if p.name.split(".")[0] == version and (p / "manifest.json").exists()
+        ]
         return max(builds, key=_build_number, default=None)
 
     def verify(self, folder: Path) -> str | None:
@@ -153,6 +155,10 @@ class Tree:
             except OSError as error:
                 return f"{path} cannot be read ({error.strerror})"
         return None
+
+    def discredit(self, folder: Path) -> None:
+        """Have a damaged version built anew: without its manifest it is not found, but stays served till then."""
+        (folder / "manifest.json").unlink(missing_ok=True)
 
     # --- a new version ----------------------------------------------------------------------------------------
 
