@@ -165,7 +165,10 @@ def _read_result(parsed: Parsed, result: dict[str, Any], dags: Path, limits: Lim
         findings.append(_error(path, text, dags))
     for dag_id, reason in result.get("unserializable", {}).items():
         reason = _MODULE_PREFIX.sub("", reason.removeprefix(f"Failed to serialize DAG {dag_id!r}: "))
-        message = f"DAG {dag_id!r} cannot be stored by Airflow: {reason[:300]}; give it plain values"
+        message = (
+            f"DAG {dag_id!r} cannot be stored by Airflow: {reason[:300]}; give it plain values, "
+            "or, if a plugin of the image knows it, install that here"
+        )
         findings.append(Finding(path, 1, Code.SERIALIZATION, message))
     parsed.findings += [*findings, *_deprecations(result.get("warnings", []), dags)]
     if not findings:
