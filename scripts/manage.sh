@@ -41,9 +41,9 @@ need() { # TOOL WAY_OUT
 
 environments() {
   {
-    sed -n 's/^  \([a-z][a-z0-9-]*\):.*/\1/p' "$top/values/environments.yaml"
+    sed -n '/^environments:/,/^[a-z]/s/^  \([a-z][a-z0-9-]*\):.*/\1/p' "$top/values/environments.yaml"
     basename -s .tfvars "$top"/terraform/environments/*.tfvars
-  } | awk '!seen[$0]++' | paste -sd ' '
+  } | awk '!seen[$0]++' | paste -sd ' ' -
 }
 
 check_environment() {
@@ -55,7 +55,7 @@ check_environment() {
 # An unapproved change needs somebody to ask, and prod a word of its own.
 check_approval() {
   [[ $env != prod || $yes == yes ]] || fail 2 "$command prod changes production; look at 'manage.sh plan prod', then add --yes."
-  [[ ${#approval[@]} -gt 0 || -t 0 ]] || fail 2 "$command $env asks before it changes anything, and there is no terminal to ask on; add --yes."
+  [[ $ask == no || -t 0 ]] || fail 2 "$command $env asks before it changes anything, and there is no terminal to ask on; add --yes."
 }
 
 tf() { terraform -chdir="$root" "$@"; }
@@ -67,14 +67,14 @@ forget_missing_cli_config() {
 
 # Providers from the user's own CLI configuration, else from a mirror on this machine, else from the registry.
 init() {
-  local plugins=() mirror
+  local mirror arguments=(-input=false -lockfile=readonly -reconfigure -backend-config=path="$state/terraform.tfstate")
   if [[ -z ${TF_CLI_CONFIG_FILE-} ]]; then
     for mirror in /opt/*/registry.terraform.io; do
-      [[ ! -d $mirror ]] || plugins=(-plugin-dir="${mirror%/*}")
+      [[ ! -d $mirror ]] || arguments+=(-plugin-dir="${mirror%/*}")
     done
   fi
   mkdir -p "$state"
-  tf init -input=false -lockfile=readonly -reconfigure -backend-config=path="$state/terraform.tfstate" "${plugins[@]}"
+  tf init "${arguments[@]}"
 }
 
 # Quiet unless it fails: its output is no part of the command that needs it.
@@ -94,12 +94,13 @@ destroy() {
 
 # Terraform would delete roles, versioning and lifecycle before it failed on a bucket that is not empty.
 refuse_full_bucket() {
-  local bucket marker count
-  bucket=$(outputs | field bucket)
+  local document bucket region marker count
+  document=$(outputs)
+  bucket=$(field bucket "$document") region=$(field region "$document")
   [[ -n $bucket ]] || return 0
   need aws "install the AWS CLI or run 'make setup'"
   marker=pointers/$env/_environment.json
-  count=$(aws s3api list-object-versions --bucket "$bucket" --output json \
+  count=$(aws s3api list-object-versions --bucket "$bucket" --region "$region" --output json \
     --query "length([Versions, DeleteMarkers][][] | [?Key!='$marker'])") \
     || fail 1 "cannot list bucket $bucket, so nothing was deleted; if the bucket is gone, 'manage.sh apply $env' makes it again."
   [[ $count -eq 0 ]] \
@@ -108,10 +109,14 @@ refuse_full_bucket() {
 
 # Terraform wraps each output into an object with its type.
 outputs() {
-  tf output -json | python3 -c 'import json, sys; print(json.dumps({k: v["value"] for k, v in json.load(sys.stdin).items()}, indent=2))'
+  local wrapped
+  wrapped=$(tf output -json) || return
+  python3 -c 'import json, sys; print(json.dumps({k: v["value"] for k, v in json.loads(sys.argv[1]).items()}, indent=2))' "$wrapped"
 }
 
-field() { python3 -c 'import json, sys; print(json.load(sys.stdin).get(sys.argv[1], ""))' "$1"; }
+field() { # NAME DOCUMENT
+  python3 -c 'import json, sys; print(json.loads(sys.argv[2]).get(sys.argv[1], ""))' "$1" "$2"
+}
 
 output() {
   local document
@@ -120,12 +125,12 @@ output() {
   if [[ -n $file ]]; then echo "$document" >"$file"; else echo "$document"; fi
 }
 
-command='' env='' file='' yes='' approval=()
+command='' env='' file='' yes=no ask=yes approval=(-input=true)
 while [[ $# -gt 0 ]]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
-    --yes) yes=yes approval=(-input=false -auto-approve) ;;
-    --auto-approve) approval=(-input=false -auto-approve) ;;
+    --yes) yes=yes ask=no ;;
+    --auto-approve) ask=no ;;
     --file) [[ -n ${2-} ]] || fail 2 "--file needs the name of a file."; file=$2; shift ;;
     --) shift; break ;;
     -*) fail 2 "there is no option $1; see 'manage.sh --help'." ;;
@@ -150,6 +155,7 @@ state=${AIRFLOW_PLATFORM_STATE_DIR:-$top/.build/terraform}
 [[ $state == /* ]] || state=$PWD/$state
 state=$state/$env
 export TF_DATA_DIR=$state/data TF_IN_AUTOMATION=1
+[[ $ask == yes ]] || approval=(-input=false -auto-approve)
 variables=(-var-file="$tfvars" -var="environment=$env")
 PATH=$top/.venv/bin:$PATH
 
