@@ -14,13 +14,14 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 ARGUMENTS = 'default_args={"owner": "sales"}, tags=["sales"]'
 
 GOOD: dict[str, str | bytes] = {
-    ".airflowignore": "# drafts\ndrafts/\n",
+    ".airflowignore": "# drafts\ndrafts/  # not yet\n",
     "drafts/later.py": "from airflow import DAG\nd = DAG('whatever', schedule=None)\n",
     "with_block.py": f"from airflow.sdk import DAG\nwith DAG('sales_with', schedule='@once', {ARGUMENTS}) as dag: pass\n",
     "variable.py": f"import airflow.sdk as sdk\nNAME = 'x'\nDAG_ID = f'sales_{{NAME}}'\nd = sdk.DAG(dag_id=DAG_ID, {ARGUMENTS})\n",
     "decorator.py": f"from airflow.sdk import dag\n@dag({ARGUMENTS})\ndef sales_decorated(): ...\nsales_decorated()\n",
     "decorator_id.py": f"from airflow.sdk import dag\n@dag('sales_named', {ARGUMENTS})\ndef anything(): ...\nanything()\n",
     "loop.py": f"from airflow.sdk import DAG\nfor x in 'ab':\n    globals()[x] = DAG(f'sales_loop_{{x}}', {ARGUMENTS})\n",
+    "rebound.py": f"from airflow.sdk import DAG\nname = 'any'\nfor name in ['sales_rebound']:\n    d = DAG(name, {ARGUMENTS})\n",
     "computed.py": f"from airflow.sdk import DAG\nd = DAG('_'.join(['sales', 'joined']), {ARGUMENTS})\n",
     "branches.py": f"import os\nfrom airflow.sdk import DAG\nif os.name == 'x':\n    d = DAG('sales_branch', {ARGUMENTS})\n"
     f"else:\n    d = DAG('sales_branch', {ARGUMENTS})\n",
@@ -35,11 +36,11 @@ GOOD: dict[str, str | bytes] = {
     "helpers/text.py": "def same(text):\n    return text\n",
     "both_airflows.py": "try:\n    from airflow.sdk import DAG\nexcept ImportError:\n    from airflow.operators.dummy import DummyOperator\n"
     f"d = DAG('sales_compatible', {ARGUMENTS})\n",
-    "types.py": f"from typing import TYPE_CHECKING\nfrom airflow.sdk import DAG\nif TYPE_CHECKING:\n    import not_in_the_image\nd = DAG('sales_types', {ARGUMENTS})\n",
+    "types.py": f"from typing import TYPE_CHECKING\nfrom airflow.sdk import DAG\nif TYPE_CHECKING:\n    import not_in_the_image\n    from finance.dags.lib import x\nd = DAG('sales_types', {ARGUMENTS})\n",
     "other_image.py": "from airflow.sdk import DAG, task\n@task.virtualenv(requirements=['polars'])\ndef f():\n    import polars\n"
     f"with DAG('sales_other_image', {ARGUMENTS}):\n    f()\n",
-    "own_operator.py": "from airflow.sdk import DAG, BaseOperator\nclass Mine(BaseOperator):\n    def __init__(self, provide_context=False, **kw):\n"
-    f"        super().__init__(**kw)\nwith DAG('sales_own_operator', {ARGUMENTS}):\n    Mine(task_id='a', provide_context=True)\n",
+    "own_operator.py": "from airflow.sdk import DAG, BaseOperator\nclass MineOperator(BaseOperator):\n    def __init__(self, provide_context=False, **kw):\n"
+    f"        super().__init__(**kw)\nwith DAG('sales_own_operator', {ARGUMENTS}):\n    MineOperator(task_id='a', provide_context=True)\n",
     "reader.py": f"from pathlib import Path\nfrom airflow.sdk import DAG\nSQL = Path(__file__).parent.joinpath('q.sql').read_text()\nd = DAG('sales_reader', {ARGUMENTS})\n",
     "bom.py": "\ufefffrom airflow.sdk import DAG\n" + f"d = DAG('sales_bom', {ARGUMENTS})\n",
     "q.sql": "SELECT 1",
@@ -61,7 +62,7 @@ def test_good_dags_pass_when_parsed_and_all_their_ids_are_known(files):
     report = validate_package("sales", files, parse="always")
     assert list(map(str, report.findings)) == []
     assert set(report.dag_ids) == {
-        "sales_with", "sales_x", "sales_decorated", "sales_named", "sales_loop_a", "sales_loop_b", "sales_joined",
+        "sales_with", "sales_x", "sales_decorated", "sales_named", "sales_loop_a", "sales_loop_b", "sales_joined", "sales_rebound",
         "sales_branch", "sales_open", "sales_task_owner", "sales_continuous", "sales_factory", "sales_factory_2",
         "sales_compatible", "sales_types", "sales_other_image", "sales_own_operator", "sales_reader", "sales_bom",
     }  # fmt: skip

@@ -108,3 +108,17 @@ def test_the_json_holds_all_that_the_report_does(tmp_path):
     assert document["findings"][0] | {"message": ""} == {
         "path": "dag.py", "line": 3, "code": "dag-id-prefix", "message": "", "severity": "error",
     }  # fmt: skip
+
+
+def test_a_module_of_the_current_folder_is_not_taken_for_one_of_the_image(tmp_path, monkeypatch):
+    write(tmp_path, {"here_only.py": ""})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    report = check(tmp_path, {"dag.py": f"import here_only\n{GOOD}"})
+    assert [f.code for f in report.findings] == [Code.UNKNOWN_MODULE]
+
+
+def test_an_id_that_the_environment_keeps_needs_no_prefix(tmp_path):
+    files = {"dag.py": GOOD.replace("sales_good", "data_collection")}
+    assert check(tmp_path, files, kept_ids=["data_collection"]).ok
+    assert not check(tmp_path, files, kept_ids=["data"]).ok

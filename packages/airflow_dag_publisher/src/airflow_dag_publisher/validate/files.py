@@ -6,7 +6,7 @@ import importlib.machinery
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import pathspec
@@ -109,11 +109,16 @@ def _read(path: str, file: Path) -> bytes:
     if len(data) > limit:
         message = f"has more than the {limit:,} bytes that it may have; put data into S3 or the image, not beside DAGs"
         raise _Refused(Finding(path, 1, Code.FILE_SIZE, message))
+    is_ignore_file = PurePosixPath(path).name == protocol.IGNORE_FILE
     try:
         protocol.check_content(path, data)
+        if is_ignore_file:
+            _ignore_spec(data)
     except protocol.ProtocolError as error:
-        is_ignore_file = PurePosixPath(path).name == protocol.IGNORE_FILE
         raise _Refused(_from_protocol(path, Code.IGNORE_FILE if is_ignore_file else Code.ZIP_ARCHIVE, error)) from None
+    except Exception as error:  # pathspec's own, re.error and others, by version
+        message = f"does not compile once comments are taken out ({error}), which ends Airflow's dag-processor; mend it"
+        raise _Refused(Finding(path, 1, Code.IGNORE_FILE, message)) from None
     return data
 
 
@@ -164,22 +169,25 @@ def mentions_dags(data: bytes) -> bool:
     return b"airflow" in lowered and (b"dag" in lowered or b"asset" in lowered)
 
 
-class _ignored:  # noqa: N801 a function with a memory
-    """Say of a path whether one of the package's ignore files leaves it out."""
+def _ignored(contents: Mapping[str, bytes]) -> Callable[[str], bool]:
+    """Return what says of a path whether one of the package's ignore files leaves it out."""
+    specs = {
+        PurePosixPath(path).parent: _ignore_spec(data)
+        for path, data in contents.items()
+        if PurePosixPath(path).name == protocol.IGNORE_FILE
+    }
 
-    def __init__(self, contents: Mapping[str, bytes]) -> None:
-        self._specs = {
-            PurePosixPath(path).parent: pathspec.GitIgnoreSpec.from_lines(
-                _COMMENT.sub("", line) for line in data.decode().split("\n")
-            )
-            for path, data in contents.items()
-            if PurePosixPath(path).name == protocol.IGNORE_FILE
-        }
-
-    def __call__(self, path: str) -> bool:
+    def ignored(path: str) -> bool:
         own = PurePosixPath(path)
         return any(
             spec.match_file(own.relative_to(folder).as_posix())
-            for folder, spec in self._specs.items()
+            for folder, spec in specs.items()
             if own.is_relative_to(folder)
         )
+
+    return ignored
+
+
+def _ignore_spec(data: bytes) -> pathspec.GitIgnoreSpec:
+    """Compile an ignore file as Airflow does: comments go first, which can leave a backslash at the end of a line."""
+    return pathspec.GitIgnoreSpec.from_lines(_COMMENT.sub("", line) for line in data.decode().split("\n"))
