@@ -17,6 +17,7 @@ It is safe to kill at any line, so the signal to end is obeyed at once. Needs bo
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -500,10 +501,8 @@ class Requests:
         request.touch()
         answer = request.with_suffix(".answer")
         deadline = time.monotonic() + timeout
-        try:
+        with contextlib.suppress(OSError, ValueError):  # of another user or namespace: it looks each period anyway
             os.kill(int(self.lock.read_text()), signal.SIGHUP)
-        except (OSError, ValueError):
-            pass  # of another user, or of another process namespace: it looks at the folder each period
         while time.monotonic() < deadline:
             try:
                 result: dict[str, Any] = json.loads(answer.read_bytes())
@@ -697,16 +696,14 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # PID 1 has no default action; every line is safe to die at
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     args, only = settings(argv)
-    root = Path(os.path.abspath(args.root))
+    root = Path(args.root).resolve()
     requests = Requests(root)
     try:
         lock = requests.own()
         if lock is None:
             return _ask_the_running_one(args, requests)
         store = S3Store(args.bucket)
-        tree = Tree(
-            root, Path(os.path.abspath(args.link)) if args.link else None, Budget(args.max_bytes, args.max_inodes)
-        )
+        tree = Tree(root, Path(args.link).resolve() if args.link else None, Budget(args.max_bytes, args.max_inodes))
         syncer = Syncer(Bucket(store, args.environment), tree, only, args.stale_timeout)
         loop = Loop(syncer, requests, args.period, args.max_failures)
         signal.signal(signal.SIGHUP, loop.hurry)

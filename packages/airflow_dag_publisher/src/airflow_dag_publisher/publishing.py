@@ -243,7 +243,7 @@ def rollback(
 
     def wanted(live: Live) -> Mapping[str, Wanted]:
         target[:] = [find_version(session, live, to) if to else _version_before(session, live)]
-        return _contents(session, target[0].by_path)
+        return contents(session, target[0].by_path)
 
     return make_live(session, wanted, "rollback", lambda _: target[0].version, progress)
 
@@ -277,7 +277,7 @@ def restore(
             raise NothingToDo(
                 f"no version of {session.package} has {', '.join(sorted(missing))}: `show VERSION` lists what each one has"
             )
-        return _contents(session, files)
+        return contents(session, files)
 
     return make_live(session, wanted, "restore", lambda live: live.versions[0], progress)
 
@@ -301,9 +301,7 @@ def repair(session: Session, progress: Callable[[str, int], None] = lambda _p, _
     pinned = {p: f.version_id for p, f in live.files.items()}
     if live.etag and {p: s.version_id for p, s in found.stored.items()} == pinned:
         return None
-    return make_live(
-        session, lambda now: _contents(session, now.files), "repair", lambda now: now.versions[0], progress
-    )
+    return make_live(session, lambda now: contents(session, now.files), "repair", lambda now: now.versions[0], progress)
 
 
 def find_version(session: Session, live: Live, version: str) -> Manifest:
@@ -330,7 +328,7 @@ def _version_before(session: Session, live: Live) -> Manifest:
     return package_.read_manifest(session, start.previous)
 
 
-def _contents(session: Session, files: Mapping[str, File]) -> dict[str, Wanted]:
+def contents(session: Session, files: Mapping[str, File]) -> dict[str, Wanted]:
     """The bytes of old versions. They are sent anew with our tag: a copy that kept the old one would look made by hand."""
 
     def load(file: File) -> bytes:

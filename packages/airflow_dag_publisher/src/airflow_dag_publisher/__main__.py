@@ -1,0 +1,5 @@
+"""`python -m airflow_dag_publisher`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,86 @@
+"""What differs: two versions, the author's files and the live version, or the bucket and the live version (drift)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import dag_package
+import dag_protocol as protocol
+from dag_package import Session
+from dag_protocol import File
+
+Read = Callable[[str], bytes]
+
+
+@dataclass
+class Difference:
+    """Files by what happened to them."""
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+
+@dataclass
+class Drift:
+    """How the current objects differ from the live version, which is what is served."""
+
+    edited: list[str] = field(default_factory=list)  # by hand, not adopted yet
+    refused: Mapping[str, str] = field(default_factory=dict)  # edits that can never be adopted, and why
+    deleted: list[str] = field(default_factory=list)  # by hand; still served
+    leftover: list[str] = field(default_factory=list)  # of a publish that never became live; never served
+
+    def __bool__(self) -> bool:
+        return bool(self.edited or self.refused or self.deleted or self.leftover)
+
+
+def compare(before: Mapping[str, str], after: Mapping[str, str]) -> Difference:
+    """Compare two sets of files, given as SHA-256 by path."""
+    return Difference(
+        added=sorted(after.keys() - before.keys()),
+        changed=sorted(p for p in after.keys() & before.keys() if after[p] != before[p]),
+        removed=sorted(before.keys() - after.keys()),
+    )
+
+
+def drift(session: Session) -> Drift:
+    """Compare the current objects of a package with its live version."""
+    live = dag_package.read_live(session)
+    found = dag_package.survey(session, live, thorough=False)
+    return Drift(sorted(found.edits), found.refused, list(found.deleted), sorted(found.orphans))
+
+
+def digests(files: Mapping[str, File]) -> dict[str, str]:
+    """SHA-256 by path."""
+    return {path: file.sha256 for path, file in files.items()}
+
+
+def reader(session: Session, files: Mapping[str, File]) -> Read:
+    """A function that reads the bytes of a version's files; a file it does not have is empty."""
+
+    def read(path: str) -> bytes:
+        file = files.get(path)
+        if file is None:
+            return b""
+        return session.store.get(session.prefix + path, protocol.max_bytes(path), file.version_id)[0]
+
+    return read
+
+
+def patch(difference: Difference, before: Read, after: Read, names: tuple[str, str]) -> str:
+    """The difference as a unified diff; files that are no text are named."""
+    parts = []
+    for path in sorted([*difference.added, *difference.changed, *difference.removed]):
+        try:
+            old, new = (read(path).decode().splitlines(keepends=True) for read in (before, after))
+        except UnicodeDecodeError:
+            parts.append(f"Binary file {path} differs\n")
+            continue
+        for line in difflib.unified_diff(old, new, f"{path} ({names[0]})", f"{path} ({names[1]})"):
+            parts.append(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n")
+    return "".join(parts)

@@ -1,0 +1,93 @@
+"""Exit codes, and the one sentence that an error becomes: what, where, as whom, and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+
+import boto3
+import click
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+import dag_package
+import dag_store
+from dag_protocol import ProtocolError
+
+from .publishing import NothingToDo
+
+
+class Exit(IntEnum):
+    """Exit codes; docs/reference/cli.md says what to do about each."""
+
+    OK = 0
+    REFUSED = 1  # the package breaks a rule, or validation found errors
+    USAGE = 2
+    DENIED = 3  # no credentials, wrong, expired, or not allowed
+    BUCKET = 4  # no such bucket, not versioned, not an environment
+    NOT_FOUND = 5  # no such package, version or file, or its bytes expired
+    LOST_RACE = 6  # somebody else's version became live first; nothing of this one is served
+    NO_ANSWER = 7  # no network, time-out, server error; what was live still is
+    UNKNOWN = 8  # the commit was sent and no answer came
+    INTERRUPTED = 130
+
+
+CODES: tuple[tuple[type[Exception], Exit], ...] = (
+    (dag_package.Unknown, Exit.UNKNOWN),
+    (dag_package.LostRace, Exit.LOST_RACE),
+    (NothingToDo, Exit.NOT_FOUND),
+    (dag_store.Missing, Exit.NOT_FOUND),
+    (dag_store.Conflict, Exit.LOST_RACE),
+    (dag_store.Denied, Exit.DENIED),
+    (dag_store.NoCredentials, Exit.DENIED),
+    (dag_store.Unanswered, Exit.NO_ANSWER),
+    (dag_store.StoreError, Exit.BUCKET),
+    (ProtocolError, Exit.REFUSED),
+)
+
+
+class Failure(click.ClickException):
+    """An error as the user sees it."""
+
+    def __init__(self, message: str, code: Exit) -> None:
+        super().__init__(message)
+        self.exit_code = code
+
+    def show(self, file: object = None) -> None:
+        """Write it to standard error."""
+        click.echo(f"airflow-dag-publisher: {self.message}", err=True)
+
+
+def translated(error: Exception, where: str, identity: Callable[[], str]) -> Failure:
+    """Make the sentence for an error of the store or of the protocol.
+
+    Args:
+        error: what was raised.
+        where: bucket and prefix.
+        identity: finds out who we are; asked only where it matters.
+    """
+    code = next(code for kind, code in CODES if isinstance(error, kind))
+    message = str(error).rstrip(".")
+    place = f" [{where}]"
+    if code in (Exit.DENIED, Exit.BUCKET):
+        place = f" [{where}, as {identity()}]"
+    return Failure(message + place, code)
+
+
+def identity(endpoint_url: str | None) -> str:
+    """Who the credentials are: an ARN, or the access key where nobody tells more, or nobody."""
+    try:
+        session = boto3.Session()
+        credentials = session.get_credentials()
+        if credentials is None:
+            return "nobody: no credentials were found"
+        config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
+        sts = session.client(
+            "sts", endpoint_url=endpoint_url, config=config, region_name=session.region_name or "us-east-1"
+        )
+        try:
+            return str(sts.get_caller_identity()["Arn"])
+        except (ClientError, BotoCoreError, KeyError):
+            return f"access key {credentials.access_key}"
+    except (BotoCoreError, ClientError, ValueError) as error:
+        return f"nobody: {error}"
