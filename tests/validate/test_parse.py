@@ -54,9 +54,21 @@ HARMLESS = {
 }
 
 
+# Read and run stumble over the same thing: the author is told once, by the better sentence.
+TOLD_ONCE = {
+    "argument.py": ("from airflow.sdk import DAG\nd = DAG('sales_a', schedule_interval='@daily', tags=['s'], default_args={'owner': 's'})\n",
+                    "removed-argument"),
+    "schedule.py": ("from airflow.sdk import DAG\nd = DAG('sales_b', schedule='* *', tags=['s'], default_args={'owner': 's'})\n", "cron"),
+    "module.py": ("import no_such_module  # airflow dag\n", "unknown-module"),
+    "old.py": ("from airflow.operators.bash import BashOperator  # dag\n", "deprecated"),
+    "text.py": ("def f(: # airflow dag\n", "syntax"),
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    files = HARMLESS | {path: content for case in PARSE for path, content in case.files.items()}
+    files = HARMLESS | {path: text for path, (text, _) in TOLD_ONCE.items()}
+    files |= {path: content for case in PARSE for path, content in case.files.items()}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in SECRETS.items():
             patch.setenv(name, value)
@@ -77,6 +89,11 @@ def test_a_run_tells_what_reading_cannot(case: Case, report):
 def test_a_file_that_only_makes_noise_is_fine_and_sees_no_secret(path, report):
     assert [str(f) for f in report.findings if f.path == path] == []
     assert report.dag_ids[f"sales_{path.removesuffix('.py')}"] == path
+
+
+@pytest.mark.parametrize("path", TOLD_ONCE)
+def test_what_reading_and_running_both_find_is_told_once(path, report):
+    assert [f.code for f in report.findings if f.path == path] == [TOLD_ONCE[path][1]]
 
 
 def test_no_traceback_and_no_path_of_the_parse_reaches_the_user(report):
