@@ -1,0 +1,1 @@
+"""Programs of the checkout: the demo, the benchmarks, the generator of docs."""

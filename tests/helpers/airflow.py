@@ -36,7 +36,7 @@ class Dag:
 
     def shows(self, text: str) -> bool:
         """Whether `text` has arrived everywhere: the row is not stale, and both places have it."""
-        return not self.stale and text in self.description and text in self.serialized
+        return not self.stale and text in self.description and bool(self.serialized) and text in self.serialized
 
 
 def shipped_settings() -> dict[str, str]:

@@ -13,11 +13,11 @@ from functools import cache, partial
 from typing import Any
 
 import pytest
-from airflow_dag_publisher import publishing
-from airflow_dag_publisher.publishing import Wanted
 
 import dag_package
 import dag_protocol as protocol
+from airflow_dag_publisher import publishing
+from airflow_dag_publisher.publishing import Wanted
 from dag_package import Session
 from dag_store import StoreError, Unanswered
 from tests.helpers.memory_store import MemoryStore, Paused, Replay, Request

@@ -108,12 +108,12 @@ class Adopter:
         try:
             pointer = pointers.get(protocol.pointer_key(self.environment, package))
             known = self._looked.get(package)
-            if known and known[:2] == (keys, pointer and pointer.etag) and not known[2].waiting:
+            if known and known[:2] == (keys, pointer.etag if pointer else None) and not known[2].waiting:
                 return known[2]
             session = Session(self.store, self.environment, package, publisher=self.publisher)
             finding = _adopt(session, keys, pointer is not None, settled)
             if finding.adopted is None:
-                self._looked[package] = (keys, pointer and pointer.etag, finding)
+                self._looked[package] = (keys, pointer.etag if pointer else None, finding)
         except (StoreError, ProtocolError) as error:
             finding = Finding(package, problem=str(error))
         return finding

@@ -45,6 +45,7 @@ IGNORE_FILE = ".airflowignore"
 _PACKAGE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _ENVIRONMENT = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_COMMENT = re.compile(r"\s*#.*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -219,7 +220,8 @@ def check_zip(path: str, content: BinaryIO | os.PathLike[str]) -> None:
 def check_ignore_file(path: str, data: bytes) -> None:
     """Raise ProtocolError unless Airflow can read this `.airflowignore` (glob syntax) without ending."""
     try:
-        lines = data.decode("utf-8").splitlines()
+        # As Airflow reads it: `splitlines` would cut at U+2028, and a comment may hide a trailing backslash.
+        lines = [_COMMENT.sub("", line) for line in data.decode("utf-8").split("\n")]
     except UnicodeDecodeError as error:
         raise ProtocolError(f"{path}: is not UTF-8 at byte {error.start}, which ends Airflow's dag-processor") from None
     for number, line in enumerate(lines, 1):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -28,11 +30,11 @@ from . import comparing, local, publishing
 from .dry_run import DryRunStore
 from .errors import Exit, Failure, identity, translated
 from .publishing import Outcome, Wanted
-from .validate import Report, collect, validate_package
+from .validate import Parse, Report, collect, validate_package
 
 PROGRESS_FROM_BYTES = 1024 * 1024
-# Wide enough that no table cuts a version in a log file; a terminal says its own width.
-out = Console(highlight=False, soft_wrap=True)
+WIDE = 400  # no table may cut a version in a log file or a pipe
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -131,12 +133,18 @@ def in_bucket(*, package: bool = True, dry_run: bool = False) -> Callable[[Calla
     return decorate
 
 
+def _python_version(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not re.fullmatch(r"3\.\d{1,2}", value):
+        raise click.BadParameter(f"{value!r} is not like 3.12")
+    return value
+
+
 def file_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that name the author's files and how they are checked."""
     for option in reversed([
         click.option("--dags-dir", type=click.Path(path_type=Path), help="Folder that is the package: everything below it."),
         click.option("--dag-file", "dag_files", multiple=True, type=click.Path(path_type=Path), help="A single DAG file; again for more."),
-        click.option("--python-version", default="3.12", show_default=True, help="Python of the Airflow image."),
+        click.option("--python-version", default="3.12", show_default=True, callback=_python_version, help="Python of the Airflow image."),
         click.option("--other-package", "others", multiple=True, help="Name of a package beside this one; again for more."),
         click.option("--kept-id", "kept_ids", multiple=True, help="DAG id that may stay without the package's prefix; again for more."),
         click.option("--parse/--no-parse", default=None, help="Insist on a real parse by Airflow, or leave it out."),
@@ -429,10 +437,9 @@ def _collect(dag_files: tuple[Path, ...], dags_dir: Path | None) -> dict[str, Pa
 
 def _validate(package: str, files: dict[str, Path], dag_files: tuple[Path, ...], python_version: str, others: tuple[str, ...],
               kept_ids: tuple[str, ...], parse: bool | None, **_: Any) -> Report:  # fmt: skip
-    how = {None: "auto", True: "always", False: "never"}[parse]
-    return validate_package(
-        package, files, python_version, others, parse=how, dag_files=[f.name for f in dag_files], kept_ids=kept_ids
-    )  # type: ignore[arg-type]
+    how: Parse = "auto" if parse is None else "always" if parse else "never"
+    names = [f.name for f in dag_files]
+    return validate_package(package, files, python_version, others, how, names, kept_ids)
 
 
 def _print_report(report: Report, console: Console) -> None:

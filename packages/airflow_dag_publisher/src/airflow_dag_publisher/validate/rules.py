@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from .dags import DEFAULT_OWNER, Dag
-from .report import Code, Finding, warning
+from .report import Code, Finding
 
 MAX_DAG_ID = 63  # ids are Kubernetes labels
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
@@ -59,10 +59,10 @@ def _check_id(dag: Dag) -> Iterator[Finding]:
 def _check_labels(package: str, dag: Dag) -> Iterator[Finding]:
     name = f"DAG {dag.dag_id!r}" if dag.complete else "the DAG"
     if dag.owners is not None and (not dag.owners or dag.owners & {"", DEFAULT_OWNER}):
-        yield warning(
+        yield Finding(
             dag.path, dag.line, Code.OWNER,
             f"{name} has tasks without an owner of their own (Airflow's default is {DEFAULT_OWNER!r}); "
             'add default_args={"owner": "<your team>"}',
         )  # fmt: skip
     if dag.tagged is False:
-        yield warning(dag.path, dag.line, Code.TAGS, f'{name} has no tags; add tags=["{package}"]')
+        yield Finding(dag.path, dag.line, Code.TAGS, f'{name} has no tags; add tags=["{package}"]')
