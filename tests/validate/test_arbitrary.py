@@ -64,4 +64,6 @@ def test_text_made_to_break_readers_is_answered_soon(text, tmp_path):
         Code.DAG_ID_PREFIX,
         Code.DAG_ID_LENGTH,
         Code.DAG_ID_DUPLICATE,
+        Code.OWNER,
+        Code.TAGS,
     }

@@ -38,6 +38,7 @@ MAX_LIVE_VERSIONS = 1_000  # newest first in the pointer; older ones by followin
 MAX_FALLBACKS = 5  # how far back dag-sync looks for a version that it can accept
 MAX_PATH_BYTES = 512
 MAX_NAME_BYTES = 200
+MAX_VERSION_ID = 1024  # S3's own limit
 
 MARKER = "_environment"
 IGNORE_FILE = ".airflowignore"
@@ -220,8 +221,7 @@ def check_zip(path: str, content: BinaryIO | os.PathLike[str]) -> None:
 def check_ignore_file(path: str, data: bytes) -> None:
     """Raise ProtocolError unless Airflow can read this `.airflowignore` (glob syntax) without ending."""
     try:
-        # As Airflow reads it: `splitlines` would cut at U+2028, and a comment may hide a trailing backslash.
-        lines = [_COMMENT.sub("", line) for line in data.decode("utf-8").split("\n")]
+        lines = ignore_patterns(data)
     except UnicodeDecodeError as error:
         raise ProtocolError(f"{path}: is not UTF-8 at byte {error.start}, which ends Airflow's dag-processor") from None
     for number, line in enumerate(lines, 1):
@@ -231,8 +231,16 @@ def check_ignore_file(path: str, data: bytes) -> None:
             pathspec.GitIgnoreSpec.from_lines([line])
         except Exception as error:  # pathspec raises its own, re.error and IndexError, by version
             raise ProtocolError(
-                f"{path}:{number}: pattern {line!r} does not compile ({error}), which ends Airflow's dag-processor"
+                f"{path}:{number}: pattern {line!r} does not compile ({error}), which ends Airflow's dag-processor; mend it"
             ) from None
+
+
+def ignore_patterns(data: bytes) -> list[str]:
+    """The patterns of an ignore file as Airflow reads it: lines end at \\n alone, and comments go first.
+
+    So a comment may leave a backslash at the end of a line, and U+2028 is no end of one. Raises UnicodeDecodeError.
+    """
+    return [_COMMENT.sub("", line) for line in data.decode("utf-8").split("\n")]
 
 
 def sha256(data: bytes) -> str:
@@ -381,7 +389,7 @@ def decode_manifest(data: bytes, environment: str, package: str, ref: VersionRef
         files=files,
         kind=_get(document, "kind", str),
         previous=None if previous is None else _version_ref(previous),
-        of=document.get("of"),
+        of=None if document.get("of") is None else check_version(_get(document, "of", str)),
         created=_get(document, "created", str),
         publisher=_get(document, "publisher", str),
         source=_get(document, "source", str),
@@ -439,6 +447,8 @@ def _file(document: Any) -> File:
         raise ProtocolError(f"a file of the manifest has size {size}")
     if version_id in ("", "null"):
         raise ProtocolError("a file of the manifest has no version id: versioning of the bucket was suspended")
+    if not (version_id.isascii() and version_id.isprintable() and len(version_id) <= MAX_VERSION_ID):
+        raise ProtocolError(f"a file of the manifest has the version id {version_id[:40]!r}, which no S3 gives")
     return File(
         check_path(_get(document, "path", str)),
         version_id,

@@ -15,8 +15,6 @@ import dag_protocol as protocol
 
 from .report import Code, Finding
 
-_COMMENT = re.compile(r"\s*#.*")
-
 
 def collect(dag_files: Iterable[Path] = (), dags_dir: Path | None = None) -> dict[str, Path]:
     """Return the files of a package by their path relative to its DAGs folder.
@@ -112,13 +110,8 @@ def _read(path: str, file: Path) -> bytes:
     is_ignore_file = PurePosixPath(path).name == protocol.IGNORE_FILE
     try:
         protocol.check_content(path, data)
-        if is_ignore_file:
-            _ignore_spec(data)
     except protocol.ProtocolError as error:
         raise _Refused(_from_protocol(path, Code.IGNORE_FILE if is_ignore_file else Code.ZIP_ARCHIVE, error)) from None
-    except Exception as error:  # pathspec's own, re.error and others, by version
-        message = f"does not compile once comments are taken out ({error}), which ends Airflow's dag-processor; mend it"
-        raise _Refused(Finding(path, 1, Code.IGNORE_FILE, message)) from None
     return data
 
 
@@ -172,7 +165,7 @@ def mentions_dags(data: bytes) -> bool:
 def _ignored(contents: Mapping[str, bytes]) -> Callable[[str], bool]:
     """Return what says of a path whether one of the package's ignore files leaves it out."""
     specs = {
-        PurePosixPath(path).parent: _ignore_spec(data)
+        PurePosixPath(path).parent: pathspec.GitIgnoreSpec.from_lines(protocol.ignore_patterns(data))
         for path, data in contents.items()
         if PurePosixPath(path).name == protocol.IGNORE_FILE
     }
@@ -186,8 +179,3 @@ def _ignored(contents: Mapping[str, bytes]) -> Callable[[str], bool]:
         )
 
     return ignored
-
-
-def _ignore_spec(data: bytes) -> pathspec.GitIgnoreSpec:
-    """Compile an ignore file as Airflow does: comments go first, which can leave a backslash at the end of a line."""
-    return pathspec.GitIgnoreSpec.from_lines(_COMMENT.sub("", line) for line in data.decode().split("\n"))
