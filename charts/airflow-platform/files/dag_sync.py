@@ -27,7 +27,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -100,16 +100,16 @@ class Bucket:
 
     def pointers(self) -> dict[str, str]:
         """ETags of all pointers by package name: one request for 999 packages. Raises PollError, StoreError."""
-        listing = self.store.listing(protocol.pointers_prefix(self.environment))
+        prefix = protocol.pointers_prefix(self.environment)
+        listing = self.store.listing(prefix)
         if protocol.marker_key(self.environment) not in listing:
             raise PollError(
                 f"bucket {self.store.bucket} has no {protocol.marker_key(self.environment)}: emptied, mistyped, or not "
                 "made by Terraform; what is there stays"
             )
-        names = (key.rsplit("/", 1)[1].removesuffix(".json") for key in listing)
-        return {
-            name: entry.etag for name, entry in zip(names, listing.values(), strict=True) if name != protocol.MARKER
-        }
+        # Folders that a console makes, and what lies below one, are no pointers.
+        names = {key: key.removeprefix(prefix).removesuffix(".json") for key in listing if key.endswith(".json")}
+        return {name: listing[key].etag for key, name in names.items() if "/" not in name and name != protocol.MARKER}
 
     def pointer(self, package: str) -> tuple[bytes, str]:
         """The pointer's document and its ETag."""
@@ -196,8 +196,9 @@ class Syncer:
                 log("error", str(error), failures=self.failures)
             return False
         self.failures = 0
-        self.first_listing = self.first_listing or time.monotonic()
-        changed = [self._turn(package) for package in self._due(pointers)]
+        due = self._due(pointers)
+        self.first_listing = self.first_listing or time.monotonic()  # not sooner: `ready` looks at the packages then
+        changed = [self._turn(package) for package in due]
         good = "failed" not in changed
         self.counts["noop" if not changed else "success" if good else "error"] += 1
         if good:
@@ -436,7 +437,7 @@ def serve_http(bind: str, syncer: Syncer, alive: Loop) -> ThreadingHTTPServer:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answers = {
+            answers: dict[str, Callable[[], tuple[int, str]]] = {
                 "/healthz": lambda: (200, "ok\n") if alive.turning else (503, "the loop stands still\n"),
                 "/readyz": lambda: (200, "ok\n") if syncer.ready else (503, "the first sync is not done\n"),
                 "/metrics": lambda: (200, metrics(syncer)),

@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +76,8 @@ class Tree:
             self.store / "tmp",
         ):
             folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o755)
+            if folder.stat().st_uid == os.geteuid():  # a volume's own folder may be root's, and open to all
+                folder.chmod(0o755)
         self.write_ignore_file()
         for left in (self.store / "links").iterdir():
             left.unlink()
@@ -144,7 +145,7 @@ class Tree:
             for p in (folder / "dags").rglob("*")
             if not p.is_dir() or p.is_symlink()
         }
-        extra = sorted(path for path in found - files.keys() if "__pycache__" not in path)
+        extra = sorted(path for path in found - files.keys() if "__pycache__" not in path.split("/"))
         if extra:
             return f"{extra[0]} does not belong to it"
         for path, digest in files.items():
@@ -182,22 +183,25 @@ class Tree:
         staging.mkdir(parents=True, exist_ok=True)
         package_folder.chmod(0o755)
         try:
+            _empty(staging, keep={f.sha256 for f in manifest.files})  # of this version a cut download is resumed
             self._make_room(manifest)
             missing = self._reuse(manifest, staging)
             fetch([(file, staging / file.sha256) for file in missing])
             work = self._assemble(manifest, staging)
+            compile_all(work / "dags", [f.path for f in manifest.files if f.path.endswith(".py")])
+        except ProtocolError:
+            _empty(staging)  # refused for good: it must not fill the volume
+            raise
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             self.prune(0)
             raise Full(error.errno, f"no space left for version {manifest.version} of {manifest.package}") from error
-        compile_all(work / "dags", [f.path for f in manifest.files if f.path.endswith(".py")])
         final = package_folder / manifest.version
         while final.exists():
             final = package_folder / f"{manifest.version}.{_build_number(final) + 1}"
         work.rename(final)
-        for blob in staging.iterdir():
-            blob.unlink()
+        _empty(staging)
         return final
 
     def _reuse(self, manifest: Manifest, staging: Path) -> list[File]:
@@ -234,6 +238,8 @@ class Tree:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.hardlink_to(staging / file.sha256)
             target.chmod(0o644)
+            if target.stat().st_size != file.size:  # of two files with equal bytes only one was fetched
+                raise ProtocolError(f"{file.path} is not of the size that the manifest pins")
             if file.path.rsplit("/", 1)[-1] == protocol.IGNORE_FILE or file.size >= 22:  # the smallest zip
                 _check_content(file, target)
         (work / "manifest.json").write_bytes(manifest.encode())
@@ -250,6 +256,7 @@ class Tree:
         if link.exists() and not link.is_symlink():
             raise FileExistsError(errno.EEXIST, f"{link} is in the way: it is not a link of dag-sync's; move it away")
         before = self.serving(package)
+        _empty(self.store / "packages" / package / STAGING)  # killed before, it is done at the next start
         temporary = self.store / "links" / package
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(os.path.relpath(folder, self.link))
@@ -298,7 +305,7 @@ class Tree:
             for version in self._versions(folder.name):
                 try:
                     files = json.loads((version / "manifest.json").read_bytes())["files"]
-                except (OSError, ValueError, KeyError):
+                except (OSError, ValueError, KeyError, TypeError):
                     continue
                 used += sum(f["size"] for f in files)
                 inodes += len(files) + INODES_OF_A_VERSION
@@ -376,6 +383,13 @@ def _sha256_of(path: Path) -> str:
 def _build_number(folder: Path) -> int:
     _, _, number = folder.name.partition(".")
     return int(number or 0)
+
+
+def _empty(folder: Path, keep: Collection[str] = ()) -> None:
+    """Delete what is in `folder`, if there is one, but for the names to keep."""
+    for path in folder.iterdir() if folder.exists() else ():
+        if path.name not in keep:
+            _remove(path)
 
 
 def _remove(path: Path) -> None:
