@@ -34,18 +34,6 @@ resource "aws_iam_role_policy_attachment" "dag_adopter_read" {
 
 data "aws_iam_policy_document" "adopt" {
   statement {
-    sid       = "ListFiles"
-    actions   = ["s3:ListBucket"]
-    resources = [module.dag_bucket.arn]
-
-    condition {
-      test     = "StringLike"
-      variable = "s3:prefix"
-      values   = ["${var.environment}/*"]
-    }
-  }
-
-  statement {
     sid     = "WriteVersions"
     actions = ["s3:PutObject"]
     resources = [

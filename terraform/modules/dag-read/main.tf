@@ -10,15 +10,21 @@ data "aws_iam_policy_document" "this" {
     ]
   }
 
+  # More than the poll needs: without the right to list, S3 answers 403 instead of 404 for a manifest or a version that is
+  # gone, and dag-sync could not tell a lost version, which it steps over, from a refusal, which it waits out.
   statement {
-    sid       = "ListPointers"
-    actions   = ["s3:ListBucket"]
+    sid       = "ListEnvironment"
+    actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
     resources = [var.bucket_arn]
 
     condition {
       test     = "StringLike"
       variable = "s3:prefix"
-      values   = ["pointers/${var.environment}/*"]
+      values = [
+        "${var.environment}/*",
+        "manifests/${var.environment}/*",
+        "pointers/${var.environment}/*",
+      ]
     }
   }
 }
