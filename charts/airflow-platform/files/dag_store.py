@@ -155,6 +155,8 @@ class S3Store:
                 data = answer["Body"].read(limit + 1)
             finally:
                 answer["Body"].close()
+            if "ETag" not in answer or len(data) < min(answer["ContentLength"], limit + 1):
+                raise Unanswered(f"cannot read {key} in bucket {self.bucket}: the answer is cut off, or not from S3")
         return data, _stored(answer, len(data))
 
     def stream(self, key: str, version_id: str, chunk: int) -> Iterator[bytes]:

@@ -181,8 +181,8 @@ class Syncer:
     def start(self) -> None:
         """Prepare the tree, and check what an earlier run left. Raises OSError."""
         self.tree.prepare()
-        self.verify()
-        self.verified_at_start = any(True for _ in self.tree.packages())
+        damaged = self.verify()
+        self.verified_at_start = not damaged and any(True for _ in self.tree.packages())
 
     def poll(self) -> bool:
         """One pass. Return whether it was good; packages that failed in it are tried again on their own."""
@@ -367,9 +367,10 @@ class Syncer:
             package = self.packages.setdefault(name, Package(name))
             package.etag, package.retry_at = None, 0.0
 
-    def verify(self) -> None:
-        """Hash everything that is served now, forget refusals, and look at every pointer again at the next poll."""
-        self.mend(self.damaged())
+    def verify(self) -> list[tuple[str, str]]:
+        """Hash what is served, forget refusals, look at every pointer again at the next poll. Return what is damaged."""
+        damaged = self.damaged()
+        self.mend(damaged)
         for package in self.packages.values():
             package.etag, package.retry_at = None, 0.0
             package.refused.clear()
@@ -381,6 +382,7 @@ class Syncer:
                 names=strays[:20],
             )
         self._strays = strays
+        return damaged
 
 
 def _seconds_since(timestamp: str) -> float | None:

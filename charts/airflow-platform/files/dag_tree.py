@@ -192,6 +192,8 @@ class Tree:
         except ProtocolError:
             _empty(staging)  # refused for good: it must not fill the volume
             raise
+        except Full:
+            raise
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
