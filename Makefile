@@ -46,7 +46,7 @@ bench: setup tools ## The benchmarks: results in docs/benchmarks/*.json, tables 
 ##@ Maintain
 
 docs: setup ## Renew what is generated in docs/ and README tables
-	@$(PYTHON) -m scripts.docs
+	@PYTHONPATH=charts/airflow-platform/files $(PYTHON) -m scripts.docs
 
 lock: $(UV) ## Renew locks/*.txt from versions.yaml
 	@UV=$(UV) scripts/lock.sh

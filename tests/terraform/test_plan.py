@@ -250,7 +250,8 @@ def test_a_reader_reads_its_own_environment_only(plan, bucket, environment):
 
 
 def test_the_adopter_adds_manifests_and_pointers_to_a_reader(plan, bucket, environment):
-    statements = plan.statements("aws_iam_role_policy.dag_adopter")
+    reads = plan.statements("module.dag_read.aws_iam_policy.this")
+    statements = reads + plan.statements("aws_iam_role_policy.dag_adopter")
     assert list(verdicts(statements, ADOPTER, bucket, environment)) == ADOPTER
 
 

@@ -168,9 +168,8 @@ def log_line(finding: Finding) -> str:
     )
 
 
-def main(argv: Iterable[str] | None = None) -> int:
-    """Run as the cluster's dag-adopter."""
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # every line is safe to die at
+def parser() -> argparse.ArgumentParser:
+    """The options of the cluster's dag-adopter."""
     parser = argparse.ArgumentParser(prog="dag_adopter.py", description="Makes versions of edits by hand.")
     parser.add_argument(
         "--bucket", default=os.environ.get("DAG_SYNC_BUCKET"), help="bucket with the packages (DAG_SYNC_BUCKET)"
@@ -187,9 +186,16 @@ def main(argv: Iterable[str] | None = None) -> int:
         help="seconds between passes (DAG_ADOPTER_INTERVAL)",
     )
     parser.add_argument("--one-time", action="store_true", help="two listings, then end")
-    args = parser.parse_args(list(argv) if argv is not None else None)
+    return parser
+
+
+def main(argv: Iterable[str] | None = None) -> int:
+    """Run as the cluster's dag-adopter."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # every line is safe to die at
+    options = parser()
+    args = options.parse_args(list(argv) if argv is not None else None)
     if not args.bucket or not args.environment:
-        parser.error("--bucket and --environment are needed")
+        options.error("--bucket and --environment are needed")
     try:
         adopter = Adopter(S3Store(args.bucket), args.environment)
         if not args.one_time:

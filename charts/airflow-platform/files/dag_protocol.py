@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, get_args
 
 import pathspec
 
@@ -43,11 +43,11 @@ MAX_VERSION_ID = 1024  # S3's own limit
 MARKER = "_environment"
 IGNORE_FILE = ".airflowignore"
 
-_PACKAGE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_ENVIRONMENT = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_VERSION = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+PACKAGE_PATTERN = "[a-z][a-z0-9]*(_[a-z0-9]+)*"
+ENVIRONMENT_PATTERN = "[a-z][a-z0-9]*(-[a-z0-9]+)*"
+VERSION_PATTERN = "[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}"
+SHA256_PATTERN = "[0-9a-f]{64}"
 _COMMENT = re.compile(r"\s*#.*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class ProtocolError(ValueError):
@@ -59,7 +59,7 @@ class ProtocolError(ValueError):
 
 def check_package(name: str) -> str:
     """Return `name`, or raise ProtocolError: 2 to 40 characters, lower-case words joined by `_`."""
-    if not (isinstance(name, str) and 2 <= len(name) <= 40 and _PACKAGE.fullmatch(name)):
+    if not (isinstance(name, str) and 2 <= len(name) <= 40 and re.fullmatch(PACKAGE_PATTERN, name)):
         raise ProtocolError(
             f"package name {name!r} is not usable: 2 to 40 characters, lower-case words and digits joined by '_', like 'sales_eu'"
         )
@@ -78,7 +78,7 @@ def check_environment(name: str) -> str:
     if not (
         isinstance(name, str)
         and 2 <= len(name) <= 40
-        and _ENVIRONMENT.fullmatch(name)
+        and re.fullmatch(ENVIRONMENT_PATTERN, name)
         and name not in ("manifests", "pointers")
     ):
         raise ProtocolError(
@@ -89,7 +89,7 @@ def check_environment(name: str) -> str:
 
 def check_version(version: str) -> str:
     """Return `version`, or raise ProtocolError unless it is `YYYYMMDDTHHMMSSZ-` and 8 hex digits."""
-    if not (isinstance(version, str) and _VERSION.fullmatch(version)):
+    if not (isinstance(version, str) and re.fullmatch(VERSION_PATTERN, version)):
         raise ProtocolError(f"version {str(version)[:80]!r} is not one: they look like 20260131T120000Z-1a2b3c4d")
     return version
 
@@ -387,7 +387,7 @@ def decode_manifest(data: bytes, environment: str, package: str, ref: VersionRef
         package=package,
         version=ref.version,
         files=files,
-        kind=_get(document, "kind", str),
+        kind=_kind(document),
         previous=None if previous is None else _version_ref(previous),
         of=None if document.get("of") is None else check_version(_get(document, "of", str)),
         created=_get(document, "created", str),
@@ -427,9 +427,16 @@ def _get(document: Mapping[str, Any], name: str, kind: type) -> Any:
 
 def _digest(document: Mapping[str, Any], name: str) -> str:
     value: str = _get(document, name, str)
-    if not _SHA256.fullmatch(value):
+    if not re.fullmatch(SHA256_PATTERN, value):
         raise ProtocolError(f"field {name!r} is not a SHA-256 in hex")
     return value
+
+
+def _kind(document: Mapping[str, Any]) -> Kind:
+    for kind in get_args(Kind):
+        if document.get("kind") == kind:
+            return kind  # type: ignore[no-any-return]
+    raise ProtocolError(f"field 'kind' is none of {', '.join(get_args(Kind))}")
 
 
 def _version_ref(document: Any) -> VersionRef:
