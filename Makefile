@@ -51,7 +51,7 @@ docs: setup ## Renew what is generated in docs/ and README tables
 lock: $(UV) ## Renew locks/*.txt from versions.yaml
 	@UV=$(UV) scripts/lock.sh
 
-tools: $(CACHE)/bin/versitygw-$(call version,versitygw) ## S3 server of the tests (built once, needs Go; tests on it are skipped without)
+tools: $(CACHE)/bin/versitygw-$(call version,versitygw) $(CACHE)/poetry-$(call version,poetry)/bin/poetry ## Tools of the tests (an S3 server is built once, with Go; without it its tests are skipped)
 
 clean: ## Remove what the checkout built (the cache stays)
 	@rm -rf .venv .build .pytest_cache .mypy_cache .ruff_cache
@@ -68,6 +68,12 @@ $(UV):
 		$(UV) venv --quiet --allow-existing --no-python-downloads --python "$$python" .venv 2>/dev/null && break; done
 	@$(UV) pip sync --quiet --python $(PYTHON) --require-hashes --compile-bytecode locks/dev.txt
 	@$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable packages/airflow_dag_publisher
+	@ln -sfn ../../.venv packages/airflow_dag_publisher/.venv # so that `poetry run` there finds the same environment
+	@touch $@
+
+$(CACHE)/poetry-$(call version,poetry)/bin/poetry: locks/poetry.txt | $(UV)
+	@$(UV) venv --quiet --allow-existing --no-python-downloads $(CACHE)/poetry-$(call version,poetry)
+	@$(UV) pip sync --quiet --python $(CACHE)/poetry-$(call version,poetry)/bin/python --require-hashes locks/poetry.txt
 	@touch $@
 
 # Never fatal: a machine without Go still runs every other test.

@@ -6,9 +6,14 @@ version() { sed -n "s/^$1: *\"\{0,1\}\([^\" ]*\).*/\1/p" versions.yaml; }
 
 constraints=$(mktemp)
 trap 'rm -f "$constraints"' EXIT
-echo "apache-airflow==$(version airflow)" >"$constraints"
+printf 'apache-airflow==%s\npoetry==%s\n' "$(version airflow)" "$(version poetry)" >"$constraints"
 
-"${UV:?the uv to use}" pip compile locks/dev.in --constraint "$constraints" --output-file locks/dev.txt --quiet \
-    --universal --python-version 3.11 --exclude-newer "$(version lock_date)" \
-    --generate-hashes --no-annotate --no-header
-echo "locks/dev.txt: $(grep -c == locks/dev.txt) packages"
+lock() { # NAME SOURCE...: write locks/NAME.txt
+    "${UV:?the uv to use}" pip compile "${@:2}" --constraint "$constraints" --output-file "locks/$1.txt" --quiet \
+        --universal --python-version 3.11 --exclude-newer "$(version lock_date)" \
+        --generate-hashes --no-annotate --no-header
+    echo "locks/$1.txt: $(grep -c == "locks/$1.txt") packages"
+}
+lock dev locks/dev.in
+lock publisher packages/airflow_dag_publisher/pyproject.toml # the publisher alone, without Airflow
+lock poetry - <<<"poetry"                                     # for who runs the publisher with `poetry run`
