@@ -1,0 +1,340 @@
+"""Where other programs lost data (s3-peers, section 4): dag-sync keeps the old whole version, and heals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import boto3
+import pytest
+from dag_tree import Budget
+
+import dag_protocol as protocol
+from dag_store import S3Store, client_config
+from dag_sync import Syncer
+from tests.dag_sync.conftest import Process, served
+from tests.dag_sync.inside import action, leftovers, reason, syncer
+from tests.helpers.fault_proxy import FaultProxy, Seen
+from tests.helpers.publishing import Memory, publish, wait_for, write
+from tests.helpers.s3_servers import KEYS
+
+ONE = {"a.py": b"x = 1\n", "b.py": b"y = 1\n", "data.csv": b"1" * 5000}
+TWO = {"a.py": b"x = 2\n", "b.py": b"y = 2\n", "data.csv": b"2" * 5000}
+FINANCE = "/dev/finance/"
+
+
+def through(proxy: FaultProxy, bucket: S3Store, name: str | None = None) -> S3Store:
+    """The bucket through the proxy, by a client that is quick to give up."""
+    config = client_config(read_timeout=0.5, retries={"mode": "standard", "total_max_attempts": 1})
+    return S3Store(
+        name or bucket.bucket,
+        client=boto3.client(
+            "s3", endpoint_url=proxy.endpoint, region_name="us-east-1", config=config,
+            aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"], aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
+        ),
+    )  # fmt: skip
+
+
+def again(sync: Syncer) -> bool:
+    """The next poll, with the pause after a failure over."""
+    for package in sync.packages.values():
+        package.retry_at = 0.0
+    return sync.poll()
+
+
+@pytest.mark.parametrize("fault", ["500", "403", "reset", "truncate", "html", "hang", "drop"])
+def test_a_listing_that_fails_keeps_everything(fault: str, proxy: FaultProxy, bucket: S3Store, tmp_path: Path):
+    """s5cmd emptied the folder and said success."""
+    publish(bucket, ONE)
+    sync = syncer(tmp_path, through(proxy, bucket))
+    assert sync.poll()
+    proxy.fault = lambda seen: fault if seen.is_list else None  # type: ignore[return-value]
+    for n in range(1, 4):
+        assert not sync.poll() and sync.failures == n
+    assert served(tmp_path) == ONE
+    proxy.forget()
+    publish(bucket, TWO)
+    assert sync.poll() and sync.failures == 0 and served(tmp_path) == TWO
+
+
+@pytest.mark.parametrize("fault", ["500", "403", "reset", "truncate", "hang", "drop", "html"])
+@pytest.mark.parametrize("what", ["file", "manifest", "pointer"])
+def test_a_download_that_fails_keeps_the_old_whole_version_and_the_others_are_delivered(
+    what: str, fault: str, proxy: FaultProxy, bucket: S3Store, tmp_path: Path
+):
+    """objinsync put 20 empty files in the place of good ones and said success."""
+    publish(bucket, ONE, "finance")
+    publish(bucket, ONE, "zebra")
+    sync = syncer(tmp_path, through(proxy, bucket))
+    assert sync.poll()
+    publish(bucket, TWO, "finance")
+    publish(bucket, TWO, "zebra")
+    part = {
+        "file": "/dev/finance/dags/data.csv",
+        "manifest": "/manifests/dev/finance/",
+        "pointer": "/pointers/dev/finance.json",
+    }[what]
+    proxy.fault = lambda seen: fault if part in seen.path else None  # type: ignore[return-value]
+    assert not sync.poll()
+    assert served(tmp_path, "finance") == ONE
+    assert served(tmp_path, "zebra") == TWO
+    assert action(sync, "finance") == "failed", reason(sync, "finance")
+    proxy.forget()
+    assert again(sync) and served(tmp_path, "finance") == TWO and leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("case", ["no bucket", "typo in the environment", "emptied", "no credentials"])
+def test_a_wrong_or_emptied_bucket_keeps_everything(case: str, bucket: S3Store, tmp_path: Path, dag_sync, moto):
+    """Each of four programs wiped the folder and said success."""
+    publish(bucket, ONE)
+    one = dag_sync(moto.endpoint, bucket.bucket, "--one-time")
+    assert one.ended() == 0 and one.serves() == ONE
+    more = {
+        "no bucket": {"DAG_SYNC_BUCKET": "no-such-bucket"},
+        "typo in the environment": {"DAG_SYNC_ENVIRONMENT": "deb"},
+        "no credentials": {
+            "AWS_ACCESS_KEY_ID": "",
+            "AWS_SECRET_ACCESS_KEY": "",
+            "AWS_CONFIG_FILE": "/dev/null",
+            "HOME": "/nonexistent",
+        },
+    }.get(case, {})
+    if case == "emptied":
+        for key in bucket.listing(""):
+            bucket.client.delete_object(Bucket=bucket.bucket, Key=key)
+    two = dag_sync(moto.endpoint, bucket.bucket, "--one-time", **more)
+    assert two.ended() == 1 and "stays" in two.text and "Traceback" not in two.text
+    assert two.serves() == ONE
+
+
+def test_a_pointer_that_vanished_keeps_its_package(bucket: S3Store, tmp_path: Path):
+    publish(bucket, ONE)
+    store = bucket
+    sync = syncer(tmp_path, store)
+    sync.poll()
+    store.client.delete_object(Bucket=store.bucket, Key=protocol.pointer_key("dev", "sales"))
+    assert sync.poll() and served(tmp_path) == ONE and reason(sync) == "its pointer vanished"
+    fresh = syncer(tmp_path, store)  # a restart in that state
+    assert fresh.poll() and served(tmp_path) == ONE and fresh.ready
+    publish(store, TWO)
+    assert sync.poll() and served(tmp_path) == TWO and reason(sync) == ""
+
+
+def test_deleted_files_are_served_on_since_versions_are_pinned(bucket: S3Store, tmp_path: Path):
+    publish(bucket, ONE)
+    for key in bucket.listing("dev/"):
+        bucket.client.delete_object(Bucket=bucket.bucket, Key=key)
+    sync = syncer(tmp_path, bucket)
+    assert sync.poll() and served(tmp_path) == ONE
+
+
+def test_same_size_edits_in_the_same_second_and_old_contents_again_are_picked_up(tmp_path: Path, memory: Memory):
+    """`aws s3 sync` misses them: it compares sizes and times."""
+    sync = syncer(tmp_path, memory)
+    for n in (1, 2, 3, 1, 2):
+        files = {"a.py": b"x = %d\n" % n}
+        publish(memory, files)
+        sync.poll()
+        assert served(tmp_path) == files
+
+
+def test_local_times_do_not_matter(tmp_path: Path, memory: Memory):
+    publish(memory, ONE)
+    sync = syncer(tmp_path, memory)
+    sync.poll()
+    for path in (tmp_path / "sales").resolve().rglob("*"):
+        os.utime(path, (time.time() + 3600,) * 2)
+    publish(memory, TWO)
+    sync.poll()
+    assert served(tmp_path) == TWO
+
+
+@pytest.mark.parametrize("harm", ["changed", "gone", "extra", "link", "no manifest", "odd manifest", "cache-like name"])
+def test_tampering_is_found_at_the_next_start_and_repaired(harm: str, tmp_path: Path, memory: Memory):
+    publish(memory, ONE)
+    syncer(tmp_path, memory).poll()
+    folder = (tmp_path / "sales").resolve()
+    file = folder / "dags/a.py"
+    before = file.stat()
+    match harm:
+        case "changed":
+            file.write_bytes(b"x = 9\n")
+            os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))  # same size, same time
+        case "gone":
+            file.unlink()
+        case "extra":
+            (folder / "dags/evil.py").write_bytes(b"")
+        case "cache-like name":
+            (folder / "dags/not__pycache__.py").write_bytes(b"")
+        case "link":
+            file.unlink()
+            file.symlink_to("/etc/passwd")
+        case "no manifest":
+            (folder / "manifest.json").unlink()
+        case "odd manifest":
+            (folder / "manifest.json").write_bytes(b"[]")
+    sync = syncer(tmp_path, memory)
+    assert not sync.verified_at_start, "a damaged store must not stand in for a dead bucket"
+    sync.poll()
+    assert served(tmp_path) == ONE and sync.damaged() == []
+
+
+def test_no_disk_left_keeps_the_old_whole_version_and_a_smaller_one_fits(tmp_path: Path, memory: Memory):
+    """The budget stands for the disk: an emptyDir over its limit evicts the pod instead of failing a write."""
+    publish(memory, ONE)
+    sync = syncer(tmp_path, memory, budget=Budget(20_000, 50))
+    sync.poll()
+    publish(memory, ONE, "finance")
+    publish(memory, {"big.txt": b"x" * 16_000})
+    sync.poll()
+    assert action(sync) == "failed" and "raise the budget" in reason(sync)
+    assert served(tmp_path) == ONE and served(tmp_path, "finance") == ONE
+    publish(memory, {f"{n}": b"" for n in range(60)})
+    again(sync)
+    assert action(sync) == "failed" and served(tmp_path) == ONE
+    publish(memory, TWO)
+    assert again(sync) and served(tmp_path) == TWO
+    used = sync.tree.usage()
+    assert used.bytes <= 20_000 and used.inodes <= 50
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a tmpfs needs root")
+def test_a_full_disk_keeps_the_old_whole_version_and_heals(tmp_path: Path, memory: Memory):
+    root = tmp_path / "volume"
+    root.mkdir()
+    if os.system(f"mount -t tmpfs -o size=128k tmpfs {root} 2>/dev/null"):
+        pytest.skip("a tmpfs cannot be mounted here")
+    try:
+        publish(memory, ONE)
+        sync = syncer(root, memory)
+        assert sync.poll()
+        publish(memory, {f"{n}.txt": b"%d" % n * 9000 for n in range(40)})
+        for _ in range(2):
+            assert not again(sync)
+            assert served(root) == ONE and action(sync) == "failed"
+        publish(memory, TWO)
+        assert again(sync), reason(sync)
+        assert served(root) == TWO and leftovers(root) == []
+    finally:
+        os.system(f"umount {root}")
+
+
+def test_a_kill_in_a_download_leaves_the_old_version_and_a_new_run_heals(
+    proxy: FaultProxy, bucket: S3Store, dag_sync: Callable[..., Process]
+):
+    """rclone left partial files under their final names."""
+    publish(bucket, ONE)
+    assert dag_sync(proxy.endpoint, bucket.bucket, "--one-time").ended() == 0
+    publish(bucket, TWO)
+    proxy.forget()
+    proxy.fault = lambda seen: "drip" if seen.path.endswith("data.csv") else None
+    process = dag_sync(proxy.endpoint, bucket.bucket)
+    process.wait(lambda: any(s.path.endswith("data.csv") for s in proxy.seen))
+    process.signal(signal.SIGKILL)
+    process.ended()
+    assert process.serves() == ONE
+    proxy.forget()
+    healed = dag_sync(proxy.endpoint, bucket.bucket, "--one-time")
+    assert healed.ended() == 0 and healed.serves() == TWO and leftovers(healed.root) == []
+
+
+def test_a_term_ends_it_at_once_even_in_a_download(
+    proxy: FaultProxy, bucket: S3Store, dag_sync: Callable[..., Process]
+):
+    """Pool threads block the exit of Python, and PID 1 has no default action."""
+    publish(bucket, ONE)
+    proxy.fault = lambda seen: "drip" if seen.path.endswith("data.csv") else None
+    process = dag_sync(proxy.endpoint, bucket.bucket)
+    process.wait(lambda: any(s.path.endswith("data.csv") for s in proxy.seen))
+    started = time.monotonic()
+    process.signal(signal.SIGTERM)
+    assert process.ended() == 0 and time.monotonic() - started < 1
+
+
+def test_a_publish_is_never_seen_in_half(bucket: S3Store, tmp_path: Path):
+    """Twenty files of one number: a poll at any moment of the publish shows one number only."""
+    numbers = [{f"{n:02}.py": b"x = %d\n" % v for n in range(20)} for v in range(4)]
+    publish(bucket, numbers[0])
+    sync = syncer(tmp_path, bucket)
+    done = threading.Event()
+    seen, mixed = set(), 0
+
+    def look() -> None:
+        nonlocal mixed
+        sync.poll()
+        contents = set((served(tmp_path) or {}).values())
+        seen.update(contents)
+        mixed += len(contents) != 1
+
+    def work() -> None:
+        for files in numbers[1:]:
+            publish(bucket, files)
+        done.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not done.is_set():
+        look()
+    thread.join()
+    look()
+    assert mixed == 0 and b"x = 3\n" in seen
+
+
+def test_partial_files_never_have_a_final_name(proxy: FaultProxy, bucket: S3Store, tmp_path: Path):
+    publish(bucket, {"a.py": b"# " + b"x" * 2000})
+    store = through(proxy, bucket)
+    sync = syncer(tmp_path, store)
+    proxy.fault = lambda seen: "truncate" if seen.path.endswith("a.py") else None
+    sync.poll()
+    assert not (tmp_path / "sales").exists() and not list(tmp_path.rglob("a.py"))
+
+
+def test_a_package_that_always_fails_is_tried_less_and_less_often(tmp_path: Path, memory: Memory):
+    publish(memory, ONE)
+
+    def stream(*_: object) -> object:
+        raise OSError(5, "no")
+
+    memory.stream = stream  # type: ignore[assignment,method-assign]
+    sync = syncer(tmp_path, memory)
+    pauses = []
+    for _ in range(8):
+        again(sync)
+        pauses.append(sync.packages["sales"].retry_at - time.monotonic())
+        assert not sync.ready
+    assert pauses[0] <= 2 and 20 < pauses[-1] <= 60
+    assert sync.poll() and sync.counts["noop"] == 1, "before its time it is left alone"
+
+
+@pytest.mark.parametrize("packages", [20, 999])
+def test_a_poll_with_nothing_new_is_one_request(packages: int, proxy: FaultProxy, bucket: S3Store, tmp_path: Path):
+    for n in range(packages):
+        write(bucket, protocol.pointer_key("dev", f"p{n:03}"), b"{}")
+    store = through(proxy, bucket)
+    sync = syncer(tmp_path, store, only=None if packages < 100 else frozenset({"p000"}))
+    sync.poll()
+    proxy.forget()
+    assert sync.poll()
+    assert [s.method for s in proxy.seen] == ["GET"] and proxy.seen[0].is_list
+    assert proxy.bytes_down < 1000 + 500 * packages
+    assert sync.counts["noop"] == 1
+
+
+def is_get(seen: Seen, part: str) -> bool:
+    return seen.method == "GET" and part in seen.path
+
+
+def test_an_unchanged_file_is_not_fetched_again(proxy: FaultProxy, bucket: S3Store, tmp_path: Path):
+    publish(bucket, ONE)
+    sync = syncer(tmp_path, through(proxy, bucket))
+    sync.poll()
+    publish(bucket, ONE | {"a.py": b"x = 2\n"})
+    proxy.forget()
+    assert sync.poll()
+    assert [s.path.rsplit("/", 1)[1] for s in proxy.seen if is_get(s, "/dags/")] == ["a.py"]
+    assert len(proxy.seen) == 4  # listing, pointer, manifest, file
+    assert wait_for(lambda: served(tmp_path) == ONE | {"a.py": b"x = 2\n"})
