@@ -30,7 +30,7 @@ from . import comparing, local, publishing
 from .dry_run import DryRunStore
 from .errors import Exit, Failure, identity, translated
 from .publishing import Outcome, Wanted
-from .validate import Parse, Report, collect, validate_package
+from .validate import Parse, Report, collect, dags_folder, relative_path, validate_package
 
 PROGRESS_FROM_BYTES = 1024 * 1024
 WIDE = 400  # no table may cut a version in a log file or a pipe
@@ -438,8 +438,12 @@ def _collect(dag_files: tuple[Path, ...], dags_dir: Path | None) -> dict[str, Pa
 def _validate(package: str, files: dict[str, Path], dag_files: tuple[Path, ...], python_version: str, others: tuple[str, ...],
               kept_ids: tuple[str, ...], parse: bool | None, **_: Any) -> Report:  # fmt: skip
     how: Parse = "auto" if parse is None else "always" if parse else "never"
-    names = [f.name for f in dag_files]
-    return validate_package(package, files, python_version, others, how, names, kept_ids)
+    names = [relative_path(f) for f in dag_files]
+    beside = {p: f for folder in {dags_folder(f) for f in dag_files} if folder for p, f in collect((), folder).items()}
+    report = validate_package(package, beside | files, python_version, others, how, names, kept_ids)
+    # Files that only lie beside the ones asked for make imports true; what is wrong with them is not the question.
+    findings = tuple(f for f in report.findings if f.path in files or f.path not in beside)
+    return dataclasses.replace(report, findings=findings)
 
 
 def _print_report(report: Report, console: Console) -> None:

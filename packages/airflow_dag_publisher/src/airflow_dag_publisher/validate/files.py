@@ -20,7 +20,7 @@ def collect(dag_files: Iterable[Path] = (), dags_dir: Path | None = None) -> dic
     """Return the files of a package by their path relative to its DAGs folder.
 
     Args:
-        dag_files: single files; each is published by its own name, whatever its folder.
+        dag_files: single files; each by its path below the nearest folder named `dags`, else by its own name.
         dags_dir: a folder; everything below it but caches of Python's and hidden files (`.airflowignore` is kept).
 
     Raises:
@@ -36,10 +36,22 @@ def collect(dag_files: Iterable[Path] = (), dags_dir: Path | None = None) -> dic
             if not file.is_dir() and _is_wanted(relative):
                 found[relative.as_posix()] = file
     for file in dag_files:
-        other = found.setdefault(file.name, file)
+        path = relative_path(file)
+        other = found.setdefault(path, file)
         if other.resolve() != file.resolve():
-            raise ValueError(f"{other} and {file} would both be published as {file.name}; rename one")
+            raise ValueError(f"{other} and {file} would both be published as {path}; rename one")
     return found
+
+
+def dags_folder(file: Path) -> Path | None:
+    """Return the nearest folder above `file` that is named `dags`: that is where a package's files lie."""
+    return next((folder for folder in file.absolute().parents if folder.name == "dags"), None)
+
+
+def relative_path(file: Path) -> str:
+    """Return the path that a single file is published by."""
+    folder = dags_folder(file)
+    return file.absolute().relative_to(folder).as_posix() if folder else file.name
 
 
 def _is_wanted(relative: Path) -> bool:
