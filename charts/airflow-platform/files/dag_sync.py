@@ -482,7 +482,7 @@ class Requests:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        for left in self.folder.iterdir():
+        for left in self.folder.glob("*.answer"):
             left.unlink(missing_ok=True)
         return file
 
@@ -498,8 +498,8 @@ class Requests:
             temporary.rename(request.with_suffix(".answer"))
             request.unlink(missing_ok=True)
 
-    def ask(self, timeout: float) -> dict[str, Any] | None:
-        """Ask the running process for a sync and wait. Return its answer, or None when none came."""
+    def ask(self, timeout: float) -> tuple[dict[str, Any] | None, Any | None]:
+        """Ask the running process for a sync and wait. Return its answer, or the lock if it ended instead, or neither."""
         request = self.folder / f"{os.getpid()}-{time.time_ns()}.request"
         request.touch()
         answer = request.with_suffix(".answer")
@@ -510,12 +510,15 @@ class Requests:
             try:
                 result: dict[str, Any] = json.loads(answer.read_bytes())
             except FileNotFoundError:
+                if lock := self.own():
+                    request.unlink(missing_ok=True)
+                    return None, lock
                 time.sleep(0.02)
                 continue
             answer.unlink(missing_ok=True)
-            return result
+            return result, None
         request.unlink(missing_ok=True)
-        return None
+        return None, None
 
 
 class Loop:
@@ -628,12 +631,10 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
     )
     option("--period", "DAG_SYNC_INTERVAL", PERIOD, f"seconds between polls, {PERIOD:g} by default", type=seconds)
-    option(
+    parser.add_argument(
         "--package",
-        "DAG_SYNC_PACKAGES",
-        None,
-        "deliver this package only; again for more, or separated by commas",
         action="append",
+        help="deliver this package only; again for more, or separated by commas (DAG_SYNC_PACKAGES)",
     )
     option(
         "--max-failures", "DAG_SYNC_MAX_FAILURES", -1, "failed polls in a row that end it; negative: never", type=int
@@ -645,7 +646,13 @@ def parser() -> argparse.ArgumentParser:
         "seconds that a replaced version is kept for running tasks",
         type=seconds,
     )
-    option("--http-bind", "DAG_SYNC_HTTP_BIND", None, "address for /healthz, /readyz and /metrics, like :9101")
+    option(
+        "--http-bind",
+        "DAG_SYNC_HTTP_BIND",
+        None,
+        "address for /healthz, /readyz and /metrics, like :9101",
+        type=address,
+    )
     option(
         "--max-bytes",
         "DAG_SYNC_MAX_BYTES",
@@ -674,11 +681,19 @@ def seconds(text: str) -> float:
     return value
 
 
+def address(text: str) -> str:
+    """An address to listen on: `:9101`, or `127.0.0.1:9101`."""
+    _, colon, port = text.rpartition(":")
+    if not (colon and port.isdecimal() and 0 < int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address like :9101")
+    return text
+
+
 def settings(argv: list[str] | None) -> tuple[argparse.Namespace, frozenset[str] | None]:
     """Read options and variables. Ends with 2 and one sentence when they are wrong."""
     options = parser()
     args = options.parse_args(argv)
-    given = [args.package] if isinstance(args.package, str) else args.package or []
+    given = args.package or [os.environ.get("DAG_SYNC_PACKAGES", "")]
     names = [name for text in given for name in text.split(",") if name]
     for value, flag in (
         (args.bucket, "--bucket or DAG_SYNC_BUCKET"),
@@ -698,13 +713,24 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # PID 1 has no default action; every line is safe to die at
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # till there is a loop: its first turn is soon
     args, only = settings(argv)
     root = Path(args.root).resolve()
     requests = Requests(root)
     try:
         lock = requests.own()
         if lock is None:
-            return _ask_the_running_one(args, requests)
+            if not args.one_time:
+                log(
+                    "error", f"another dag-sync runs on {root}: one process per root; --one-time asks it to sync now"
+                )
+                return EXIT_FAILED
+            result, lock = requests.ask(args.timeout)
+            if result:
+                return report(result)
+            if lock is None:
+                print(f"dag-sync: the running process did not answer within {args.timeout:g} seconds; its log says why")
+                return EXIT_FAILED
         store = S3Store(args.bucket)
         tree = Tree(root, Path(args.link).resolve() if args.link else None, Budget(args.max_bytes, args.max_inodes))
         syncer = Syncer(Bucket(store, args.environment), tree, only, args.stale_timeout)
@@ -724,17 +750,6 @@ def main(argv: list[str] | None = None) -> int:
     log("info", "started", bucket=args.bucket, environment=args.environment, root=str(root), period=args.period,
         packages=sorted(only) if only else "all")  # fmt: skip
     return loop.run()
-
-
-def _ask_the_running_one(args: argparse.Namespace, requests: Requests) -> int:
-    if not args.one_time:
-        log("error", f"another dag-sync runs on {args.root}: one process per root; --one-time asks it to sync now")
-        return EXIT_FAILED
-    result = requests.ask(args.timeout)
-    if result is None:
-        print(f"dag-sync: the running process did not answer within {args.timeout:g} seconds; its log says why")
-        return EXIT_FAILED
-    return report(result)
 
 
 if __name__ == "__main__":
