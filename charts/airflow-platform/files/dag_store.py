@@ -7,11 +7,15 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import boto3
 from botocore import exceptions as aws
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.response import StreamingBody
 
 from dag_protocol import TAG
 
@@ -162,7 +166,9 @@ class S3Store:
     def stream(self, key: str, version_id: str, chunk: int) -> Iterator[bytes]:
         """Yield an object's bytes, `chunk` at a time. Raises Missing."""
         with self._reading(key, f" version {version_id}"):
-            body = self.client.get_object(Bucket=self.bucket, Key=key, VersionId=version_id)["Body"]
+            body = self._quick_get(key, version_id)
+            if body is None:
+                body = self.client.get_object(Bucket=self.bucket, Key=key, VersionId=version_id)["Body"]
             try:
                 yield from body.iter_chunks(chunk)
             finally:
@@ -205,6 +211,33 @@ class S3Store:
             if version or key in self.listing(key):
                 raise
             raise Missing(f"cannot read {key} in bucket {self.bucket}: it does not exist") from None
+
+    def _quick_get(self, key: str, version_id: str) -> Any | None:
+        """GET as boto3 sends it, in less than half of its CPU: the client's connections and signer, without hooks and parsing.
+
+        None for any answer but 200: then the client is asked, which knows retries, redirects and what errors mean.
+        """
+        try:
+            signer, connections = self.client._request_signer, self.client._endpoint.http_session
+        except AttributeError:  # a botocore that is built otherwise
+            return None
+        request = AWSRequest("GET", f"{self._url}{quote(key, safe='/~')}?versionId={quote(version_id, safe='')}")
+        signer.get_auth_instance("s3", self.client.meta.region_name, "s3v4").add_auth(request)
+        request.stream_output = True
+        try:
+            answer = connections.send(request.prepare())
+        except aws.HTTPClientError:
+            return None
+        if answer.status_code != 200:
+            answer.raw.close()
+            return None
+        return StreamingBody(answer.raw, answer.headers.get("content-length"))
+
+    @cached_property
+    def _url(self) -> str:
+        """The bucket's address, as the client builds it."""
+        url: str = self.client.generate_presigned_url("get_object", Params={"Bucket": self.bucket, "Key": "-"})
+        return url.partition("?")[0].removesuffix("-")
 
     def _put(self, key: str, data: bytes, tag: str | None, condition: dict[str, str]) -> Stored:
         digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
