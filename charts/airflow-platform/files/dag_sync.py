@@ -721,9 +721,7 @@ def main(argv: list[str] | None = None) -> int:
         lock = requests.own()
         if lock is None:
             if not args.one_time:
-                log(
-                    "error", f"another dag-sync runs on {root}: one process per root; --one-time asks it to sync now"
-                )
+                log("error", f"another dag-sync runs on {root}: one process per root; --one-time asks it to sync now")
                 return EXIT_FAILED
             result, lock = requests.ask(args.timeout)
             if result:
