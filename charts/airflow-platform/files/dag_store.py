@@ -159,8 +159,8 @@ class S3Store:
                 data = answer["Body"].read(limit + 1)
             finally:
                 answer["Body"].close()
-            if "ETag" not in answer or len(data) < min(answer["ContentLength"], limit + 1):
-                raise Unanswered(f"cannot read {key} in bucket {self.bucket}: the answer is cut off, or not from S3")
+            if len(data) < min(answer["ContentLength"], limit + 1):
+                raise Unanswered(f"cannot read {key} in bucket {self.bucket}: the answer is cut off")
         return data, _stored(answer, len(data))
 
     def stream(self, key: str, version_id: str, chunk: int) -> Iterator[bytes]:
@@ -312,6 +312,8 @@ def client_config(**options: Any) -> Config:
 
 
 def _stored(answer: Any, size: int) -> Stored:
+    if "ETag" not in answer:
+        raise Unanswered("the answer is not from S3: is something in between, like a proxy that asks for a login?")
     return Stored(answer.get("VersionId", "null"), answer["ETag"], size, answer.get("Metadata", {}).get(TAG))
 
 
