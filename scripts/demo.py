@@ -307,7 +307,9 @@ def show_ui(demo: Demo) -> None:
         console.print(
             f"\nAirflow's UI: {address} (no password: it listens on loopback only). Publish as a package's role with:"
         )
-        console.print(f"  source {write_shell(demo)}; .venv/bin/airflow-dag-publisher list\nCtrl-C ends it all.")
+        console.print(
+            f"  source {write_shell(demo)}; .venv/bin/airflow-dag-publisher versions --package-name sales\nCtrl-C ends it all."
+        )
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)
