@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -320,7 +321,7 @@ def write_shell(demo: Demo) -> Path:
     file = demo.folder / "sales.env"
     variables = {**demo.roles["sales"], "AIRFLOW_PLATFORM_BUCKET": demo.bucket, "AIRFLOW_PLATFORM_ENV": ENVIRONMENT}
     file.write_text("".join(f"export {name}='{value}'\n" for name, value in variables.items()))
-    return file.relative_to(ROOT)
+    return Path(os.path.relpath(file))
 
 
 def summary(demo: Demo) -> None:
@@ -342,13 +343,16 @@ def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--ui", action="store_true", help="leave Airflow's UI running at the end")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / ".build" / "demo", help="for logs and state; emptied first"
+    )
     args = parser.parse_args()
-    folder = fresh(ROOT / ".build" / "demo")
+    folder = fresh(args.folder)
     shutil.copytree(ROOT / "examples", folder / "src")
     database = os.environ.get("DEMO_DATABASE_URL")
     airflow = Airflow(folder / "airflow", folder / "airflow" / "dags", database)
     console.print(
-        f"The whole job, on a fake AWS and a real Airflow with {'PostgreSQL' if database else 'SQLite'}; logs in .build/demo"
+        f"The whole job, on a fake AWS and a real Airflow with {'PostgreSQL' if database else 'SQLite'}; logs in {os.path.relpath(folder)}"
     )
     with ExitStack() as stack:
         demo = Demo(folder, stack.enter_context(FakeAWS(folder / "aws.log")), airflow)
@@ -362,4 +366,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that no process outlives the demo
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
