@@ -168,7 +168,9 @@ class S3Store:
         with self._reading(key, f" version {version_id}"):
             body = self._quick_get(key, version_id)
             if body is None:
-                body = self.client.get_object(Bucket=self.bucket, Key=key, VersionId=version_id)["Body"]
+                answer = self.client.get_object(Bucket=self.bucket, Key=key, VersionId=version_id)
+                _stored(answer, 0)
+                body = answer["Body"]
             try:
                 yield from body.iter_chunks(chunk)
             finally:
@@ -228,7 +230,7 @@ class S3Store:
             answer = connections.send(request.prepare())
         except aws.HTTPClientError:
             return None
-        if answer.status_code != 200:
+        if answer.status_code != 200 or "etag" not in answer.headers:
             answer.raw.close()
             return None
         return StreamingBody(answer.raw, answer.headers.get("content-length"))
