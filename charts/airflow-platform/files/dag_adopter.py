@@ -99,10 +99,17 @@ class Adopter:
                 f"there is no {protocol.marker_key(self.environment)}: is that the right bucket and environment?"
             )
         findings = []
-        for package, keys in sorted(now.items()):
-            settled = before is None or before.get(package) == keys
+        for package in sorted(now.keys() | self._published(pointers)):
+            keys = now.get(package, {})
+            settled = before is None or before.get(package, {}) == keys
             findings.append(self._look_at(package, keys, pointers, settled))
         return now, findings
+
+    def _published(self, pointers: Mapping[str, Listed]) -> set[str]:
+        """Packages with a pointer: one whose files were all deleted by hand is in no listing of files."""
+        prefix = protocol.pointers_prefix(self.environment)
+        names = {key.removeprefix(prefix).removesuffix(".json") for key in pointers if key.endswith(".json")}
+        return {n for n in names if "/" not in n and n != protocol.MARKER and (self.only is None or n in self.only)}
 
     def _look_at(self, package: str, keys: dict[str, Listed], pointers: Mapping[str, Listed], settled: bool) -> Finding:
         try:
