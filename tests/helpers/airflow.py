@@ -105,6 +105,13 @@ class Airflow:
         finally:
             stop(process)
 
+    def in_use(self) -> bool:
+        """Whether the database has DAGs already. Raises RuntimeError when it cannot be reached."""
+        try:
+            return sql.inspect(self._engine).has_table("dag") and bool(self.dags_shown())
+        except sql.exc.OperationalError as error:
+            raise RuntimeError(f"the database cannot be used: {str(error.orig).strip()}") from None
+
     def dags_shown(self) -> dict[str, Dag]:
         """What the database has, by DAG id."""
         query = sql.text(
