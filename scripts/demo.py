@@ -351,10 +351,13 @@ def main() -> None:
     shutil.copytree(ROOT / "examples", folder / "src")
     database = os.environ.get("DEMO_DATABASE_URL")
     airflow = Airflow(folder / "airflow", folder / "airflow" / "dags", database)
-    if airflow.in_use():
-        raise SystemExit(
-            "make demo: the database of DEMO_DATABASE_URL has DAGs already, which would be taken for seen; give an empty one"
-        )
+    try:
+        if airflow.in_use():
+            sys.exit(
+                "make demo: the database of DEMO_DATABASE_URL has DAGs already, which would be taken for seen; give an empty one"
+            )
+    except RuntimeError as error:
+        sys.exit(f"make demo: {error}")
     console.print(
         f"The whole job, on a fake AWS and a real Airflow with {'PostgreSQL' if database else 'SQLite'}; logs in {os.path.relpath(folder)}"
     )

@@ -110,7 +110,7 @@ class Airflow:
         try:
             return sql.inspect(self._engine).has_table("dag") and bool(self.dags_shown())
         except sql.exc.OperationalError as error:
-            raise RuntimeError(f"the database cannot be used: {str(error.orig).strip()}") from None
+            raise RuntimeError(f"the database cannot be used: {str(error.orig).splitlines()[0]}") from None
 
     def dags_shown(self) -> dict[str, Dag]:
         """What the database has, by DAG id."""
