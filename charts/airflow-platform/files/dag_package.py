@@ -66,8 +66,14 @@ class Session:
         """Do `work` on each item, `workers` at a time; the first error is raised once all have ended."""
         if self.workers == 1:
             return [work(item) for item in items]
-        with ThreadPoolExecutor(self.workers) as pool:
+        pool, wait = ThreadPoolExecutor(self.workers), True
+        try:
             return list(pool.map(work, items))
+        except KeyboardInterrupt:
+            wait = False  # a request under way may take a minute
+            raise
+        finally:
+            pool.shutdown(wait, cancel_futures=True)
 
 
 @dataclass(frozen=True)
