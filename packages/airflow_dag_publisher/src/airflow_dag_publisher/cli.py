@@ -34,8 +34,8 @@ from .validate import Parse, Report, collect, dags_folder, relative_path, valida
 
 PROGRESS_FROM_BYTES = 1024 * 1024
 WIDE = 400  # no table may cut a version in a log file or a pipe
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 @dataclasses.dataclass

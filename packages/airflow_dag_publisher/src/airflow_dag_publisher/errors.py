@@ -9,6 +9,7 @@ import boto3
 import click
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 import dag_package
 import dag_store
@@ -87,7 +88,7 @@ def identity(endpoint_url: str | None) -> str:
         )
         try:
             return str(sts.get_caller_identity()["Arn"])
-        except (ClientError, BotoCoreError, KeyError):
+        except (ClientError, BotoCoreError, ResponseParserError, KeyError):
             return f"access key {credentials.access_key}"
     except (BotoCoreError, ClientError, ValueError) as error:
         return f"nobody: {error}"
