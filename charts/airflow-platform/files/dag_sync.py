@@ -250,9 +250,10 @@ class Syncer:
             package.action, package.reason = "failed", "not finished in its time; goes on at its next turn"
         except ProtocolError as error:
             self._refuse(package, str(error), etag)
-        except (StoreError, OSError) as error:
+        except Exception as error:  # of the bucket or the disk; and a fault of ours must not hold the others back
             package.failures += 1
-            package.action, package.reason = "failed", str(error)
+            known = isinstance(error, StoreError | OSError)
+            package.action, package.reason = "failed", str(error) if known else f"fault of dag-sync: {error!r}"
             pause = min(BACK_OFF[1], BACK_OFF[0] * 2 ** min(package.failures - 1, 10))
             package.retry_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311
             log("error", "failed", package=package.name, reason=package.reason, failures=package.failures)
