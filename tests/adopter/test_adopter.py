@@ -231,7 +231,7 @@ def test_too_many_objects_are_refused_by_name_and_the_others_adopted(memory: Mem
 def test_without_the_marker_nothing_is_adopted(memory: Memory):
     write(memory, PREFIX + "a.py", b"x = 1\n")
     memory.write("pointers/dev/_environment.json", None)
-    with pytest.raises(protocol.ProtocolError, match="_environment.json"):
+    with pytest.raises(protocol.ProtocolError, match=r"_environment\.json"):
         look(memory)
     assert live(memory) is None
 
