@@ -19,7 +19,7 @@ from dag_store import S3Store
 from tests.helpers.fake_aws import FakeAWS
 from tests.helpers.fault_proxy import FaultProxy, Seen
 from tests.helpers.publishing import hand_make, publish, session, wait_for, write
-from tests.helpers.s3_servers import S3Server
+from tests.helpers.s3_servers import ROOT, S3Server
 from tests.publisher.conftest import Command
 
 SALES = ("--package-name", "sales")
@@ -247,7 +247,7 @@ def test_denied_tells_who_and_where(aws: FakeAWS, command: Command, words: Words
 
 
 def start(proxy: FaultProxy, bucket: S3Store, moto: S3Server, words: list[str]) -> subprocess.Popen[str]:
-    env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **moto.environment, "AWS_ENDPOINT_URL": proxy.endpoint,
+    env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(ROOT / "charts/airflow-platform/files"), **moto.environment, "AWS_ENDPOINT_URL": proxy.endpoint,
            "AIRFLOW_PLATFORM_BUCKET": bucket.bucket, "AIRFLOW_PLATFORM_ENV": "dev"}  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-m", "airflow_dag_publisher", *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -283,7 +283,10 @@ def test_killed_at_any_request_the_old_version_is_live_and_the_next_publish_just
     committed = False
     while not committed:
         number += 1
+        last: Seen | None = None
         for when in ("drop", "lose"):
+            if when == "lose" and last and last.method not in ("PUT", "DELETE"):
+                continue  # what reads alone leaves the bucket as it is
             proxy.forget()
             reached = threading.Event()
             processes: list[subprocess.Popen[str]] = []
