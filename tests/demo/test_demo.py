@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from scripts.demo import Demo, NotSeen
+from tests.helpers.terraform import needs_terraform
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.airflow
-@pytest.mark.terraform
+@needs_terraform[0]
+@needs_terraform[1]
 @pytest.mark.timeout(600)
 def test_the_demo_sees_every_step(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scripts.demo", "--folder", str(tmp_path / "demo")]
