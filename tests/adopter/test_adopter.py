@@ -207,6 +207,14 @@ def test_a_folder_with_an_unusable_name_is_told_and_stops_nobody(name: str, memo
     assert not [key for key in memory.listing("") if key.startswith(("manifests", "pointers")) and name in key]
 
 
+def test_files_put_beside_a_package_of_a_name_that_could_be_its_own_are_not_adopted(memory: Memory):
+    """One DAG id could belong to both: `publish` refuses it, so must the adopter."""
+    publish(memory, ONE)
+    write(memory, "dev/sales_eu/dags/a.py", b"x = 1\n")
+    found = look(memory)
+    assert "sales" in found["sales_eu"].problem and live(memory, "sales_eu") is None
+
+
 def test_what_is_not_below_dags_is_no_package(memory: Memory):
     for key in (
         "dev/readme.txt",

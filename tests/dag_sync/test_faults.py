@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
@@ -120,8 +120,48 @@ def test_a_pointer_that_vanished_keeps_its_package(bucket: S3Store, tmp_path: Pa
     assert sync.poll() and served(tmp_path) == ONE and reason(sync) == "its pointer vanished"
     fresh = syncer(tmp_path, store)  # a restart in that state
     assert fresh.poll() and served(tmp_path) == ONE and fresh.ready
+    assert reason(fresh) == "its pointer vanished", "nobody would be told after a restart"
     publish(store, TWO)
     assert sync.poll() and served(tmp_path) == TWO and reason(sync) == ""
+
+
+class Garbling(Memory):
+    """A bucket whose answers are wrong, byte by byte or by taking for ever."""
+
+    garbled = 0
+    dripping = False
+
+    def stream(self, key: str, version_id: str, chunk: int) -> Iterator[bytes]:
+        for data in super().stream(key, version_id, chunk):
+            if self.dripping:
+                yield from (data[n : n + 1] for n in range(len(data)))
+            elif self.garbled:
+                self.garbled -= 1
+                yield bytes(len(data))
+            else:
+                yield data
+
+
+def test_a_file_garbled_once_on_its_way_is_fetched_again(tmp_path: Path):
+    """A refusal is for good, so it takes two wrong answers."""
+    store = Garbling()
+    publish(store, ONE)
+    store.garbled = 1
+    sync = syncer(tmp_path, store)
+    assert sync.poll() and served(tmp_path) == ONE
+    publish(store, TWO)
+    store.garbled = 1_000
+    assert sync.poll() and served(tmp_path) == ONE and "not what the manifest pins" in reason(sync)
+
+
+def test_a_file_that_drips_does_not_keep_the_turn_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = Garbling()
+    publish(store, ONE)
+    store.dripping = True
+    ticks = iter(range(10**9))
+    monkeypatch.setattr("dag_sync.time.monotonic", lambda: float(next(ticks)))
+    sync = syncer(tmp_path, store)
+    assert not sync.poll() and "not finished in its time" in reason(sync)
 
 
 def test_deleted_files_are_served_on_since_versions_are_pinned(bucket: S3Store, tmp_path: Path):

@@ -118,6 +118,11 @@ class Adopter:
             if known and known[:2] == (keys, pointer.etag if pointer else None) and not known[2].waiting:
                 return known[2]
             session = Session(self.store, self.environment, package, publisher=self.publisher)
+            other = None if pointer else protocol.package_clash(package, self._published(pointers))
+            if other:
+                raise ProtocolError(
+                    f"package {package} cannot be beside {other}: one DAG id could belong to both; move its files"
+                )
             finding = _adopt(session, keys, pointer is not None, settled)
             if finding.adopted is None:
                 self._looked[package] = (keys, pointer.etag if pointer else None, finding)

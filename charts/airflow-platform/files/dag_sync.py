@@ -21,6 +21,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import random
 import signal
@@ -125,8 +126,20 @@ class Bucket:
             raise ProtocolError(f"the manifest of {ref.version} does not exist") from None
         return protocol.decode_manifest(data, self.environment, package, ref)
 
-    def fetch(self, package: str, file: File, target: Path) -> None:
-        """Write one pinned file to disk, in chunks, by a rename. Raises ProtocolError if it is not what is pinned."""
+    def fetch(self, package: str, file: File, target: Path, deadline: float = math.inf) -> None:
+        """Write one pinned file to disk, in chunks, by a rename.
+
+        Raises:
+            ProtocolError: it is not what is pinned.
+            Late: the deadline (monotonic) passed.
+            StoreError: the bucket could not be read.
+        """
+        try:
+            self._fetch(package, file, target, deadline)
+        except ProtocolError:  # garbled on the way, perhaps; a refusal is for good, so look twice
+            self._fetch(package, file, target, deadline)
+
+    def _fetch(self, package: str, file: File, target: Path, deadline: float) -> None:
         key = protocol.files_prefix(self.environment, package) + file.path
         part = target.with_name(target.name + ".part")
         digest, size = hashlib.sha256(), 0
@@ -136,6 +149,8 @@ class Bucket:
                     size += len(chunk)
                     if size > file.size:
                         break
+                    if time.monotonic() > deadline:
+                        raise Late
                     digest.update(chunk)
                     out.write(chunk)
             except Missing:
@@ -181,6 +196,8 @@ class Syncer:
     def start(self) -> None:
         """Prepare the tree, and check what an earlier run left. Raises OSError."""
         self.tree.prepare()
+        for name in self.tree.packages():  # so that a pointer that vanished while nobody looked is told too
+            self.packages[name] = Package(name, action="unchanged", version=self.tree.served_version(name))
         damaged = self.verify()
         self.verified_at_start = not damaged and any(True for _ in self.tree.packages())
 
@@ -302,7 +319,7 @@ class Syncer:
         def one(item: tuple[File, Path]) -> None:
             if time.monotonic() > deadline:
                 raise Late
-            self.bucket.fetch(name, *item)
+            self.bucket.fetch(name, *item, deadline)
 
         if len(files) < 2:
             for item in files:
@@ -563,13 +580,20 @@ class Loop:
             damaged, self._damaged = self._damaged, []
             self.syncer.mend(damaged)
             self.syncer.poll()
-            if waiting:
-                self.requests.answer(waiting, result_of(self.syncer))
+            self._keep_house(waiting)
             if 0 <= self.max_failures < self.syncer.failures:
                 log("error", "too many failed polls in a row", failures=self.syncer.failures)
                 return EXIT_FAILED
-            self.syncer.prune()
             self._rest(started + self.period)
+
+    def _keep_house(self, waiting: list[Path]) -> None:
+        """What may wait: on a full disk it is tried again at the next turn."""
+        try:
+            self.syncer.prune()
+            if waiting:
+                self.requests.answer(waiting, result_of(self.syncer))
+        except OSError as error:
+            log("error", f"the disk failed: {error}")
 
     def _rest(self, until: float) -> None:
         while True:

@@ -76,7 +76,7 @@ class Place:
         try:
             yield
         except (StoreError, ProtocolError) as error:
-            raise translated(error, self.where, lambda: identity(self.endpoint_url)) from error
+            raise translated(error, self.where, lambda ask: identity(self.endpoint_url, ask)) from error
 
     def print(self, document: dict[str, Any] | list[Any], *lines: str | Table) -> None:
         """Print the result, for people or as JSON."""

@@ -59,29 +59,34 @@ class Failure(click.ClickException):
         click.echo(f"airflow-dag-publisher: {self.message}", err=True)
 
 
-def translated(error: Exception, where: str, identity: Callable[[], str]) -> Failure:
+def translated(error: Exception, where: str, identity: Callable[[bool], str]) -> Failure:
     """Make the sentence for an error of the store or of the protocol.
 
     Args:
         error: what was raised.
         where: bucket and prefix.
-        identity: finds out who we are; asked only where it matters.
+        identity: finds out who we are, by STS or without.
     """
     code = next(code for kind, code in CODES if isinstance(error, kind))
     message = str(error).rstrip(".")
-    place = f" [{where}]"
-    if code in (Exit.DENIED, Exit.BUCKET):
-        place = f" [{where}, as {identity()}]"
-    return Failure(message + place, code)
+    who = identity(code not in (Exit.NO_ANSWER, Exit.UNKNOWN))
+    return Failure(f"{message} [{where}, as {who}]", code)
 
 
-def identity(endpoint_url: str | None) -> str:
-    """Who the credentials are: an ARN, or the access key where nobody tells more, or nobody."""
+def identity(endpoint_url: str | None, ask: bool = True) -> str:
+    """Who the credentials are: an ARN, or the access key where nobody tells more, or nobody.
+
+    Args:
+        endpoint_url: of a server that is not AWS's.
+        ask: whether to ask STS; pointless where nothing answers.
+    """
     try:
         session = boto3.Session()
         credentials = session.get_credentials()
         if credentials is None:
             return "nobody: no credentials were found"
+        if not ask:
+            return f"access key {credentials.access_key}"
         config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
         sts = session.client(
             "sts", endpoint_url=endpoint_url, config=config, region_name=session.region_name or "us-east-1"
