@@ -194,7 +194,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--period",
         type=float,
-        default=float(os.environ.get("DAG_ADOPTER_INTERVAL") or PERIOD),
+        default=os.environ.get("DAG_ADOPTER_INTERVAL") or PERIOD,
         help="seconds between passes (DAG_ADOPTER_INTERVAL)",
     )
     parser.add_argument("--one-time", action="store_true", help="two listings, then end")
@@ -208,6 +208,8 @@ def main(argv: Iterable[str] | None = None) -> int:
     args = options.parse_args(list(argv) if argv is not None else None)
     if not args.bucket or not args.environment:
         options.error("--bucket and --environment are needed")
+    if not 1 <= args.period <= 3600:
+        options.error(f"--period {args.period:g} is not between 1 and 3600 seconds")
     try:
         adopter = Adopter(S3Store(args.bucket), args.environment)
         if not args.one_time:

@@ -400,7 +400,13 @@ def repair(place: Place) -> None:
 @cli.command()
 @click.option("--package-name", "packages", multiple=True, help="Only this package; again for more. Default: all.")
 @click.option("--watch", is_flag=True, help="Go on until stopped, as dag-adopter does in the cluster.")
-@click.option("--period", default=dag_adopter.PERIOD, show_default=True, help="Seconds between passes, with --watch.")
+@click.option(
+    "--period",
+    type=click.FloatRange(1, 3600),
+    default=dag_adopter.PERIOD,
+    show_default=True,
+    help="Seconds between passes, with --watch.",
+)
 @in_bucket(package=False, dry_run=True)
 def adopt(place: Place, packages: tuple[str, ...], watch: bool, period: float) -> None:
     """Make versions of edits made by hand (`aws s3 cp`, copy-object, a delete marker removed)."""
