@@ -142,7 +142,7 @@ def test_diff_tells_versions_folders_and_drift(command: Command, published: list
     write(bucket, "dev/sales/dags/left.py", b"", "20260101T000000Z-00000000")
     bucket.client.delete_object(Bucket=bucket.bucket, Key="dev/sales/dags/lib/b.sql")
     drift = command("diff", *SALES, "--output", "json").json
-    assert drift == {"edited": ["a.py"], "refused": {}, "deleted": ["lib/b.sql"], "leftover": ["left.py"]}
+    assert drift == {"edited": ["a.py"], "refused": {}, "deleted": ["lib/b.sql"], "leftover": ["left.py"], "damage": ""}
 
 
 def test_each_rollback_goes_one_further_back(command: Command, published: list[str], folder: Folder):
@@ -150,7 +150,7 @@ def test_each_rollback_goes_one_further_back(command: Command, published: list[s
     one = command("rollback", *SALES, "--output", "json").json
     assert one["of"] == published[1] and one["kind"] == "rollback" and one["sent"] == ["a.py"]
     assert command("rollback", *SALES, "--output", "json").json["of"] == published[0]
-    command("rollback", *SALES).failed(5, "nothing before it")
+    command("rollback", *SALES).failed(5, "nothing to go back to")
     assert command("rollback", *SALES, "--to", published[1], "--output", "json").json["of"] == published[1]
     assert "rollback of" in command("versions", *SALES).out
 
@@ -221,8 +221,11 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_do(
 
 def test_remove_asks_first(command: Command, published: list[str], bucket: S3Store, monkeypatch: pytest.MonkeyPatch):
     before = history(bucket)
-    monkeypatch.setattr("click.confirm", lambda text, abort, err: (_ for _ in ()).throw(SystemExit(1)))
-    assert command("remove", *SALES).code == 1 and history(bucket) == before
+    command("remove", *SALES).failed(2, "--yes")  # no terminal to ask on
+    monkeypatch.setattr("airflow_dag_publisher.cli.asks", lambda: True)
+    monkeypatch.setattr("click.confirm", lambda text, err: False)
+    command("remove", *SALES).failed(130, "not removed")
+    assert history(bucket) == before
 
 
 def test_texts_from_elsewhere_are_shown_as_they_are(command: Command, folder: Folder):

@@ -104,7 +104,7 @@ def test_wrong_names(name: str, command: Command, words: Words, monkeypatch: pyt
     command(*words(name)).failed(1, "'../x'", "not usable")
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["publish"], ["publish", *SALES], ["publish", *SALES, "--no-validate", "--dags-dir", "/nonexistent"],
+@pytest.mark.parametrize("words", [["nonsense"], ["publish"], ["publish", *SALES], ["publish", *SALES, "--no-validate", "--dags-dir", "/no/such/folder"],
                                    ["show"], ["diff", *SALES, "a", "b", "c"], ["list", "--output", "xml"]], ids=" ".join)  # fmt: skip
 def test_wrong_use(words: list[str], command: Command, bucket: S3Store):
     publish(bucket, ONE)
@@ -116,7 +116,7 @@ def test_versions_that_never_were(command: Command, bucket: S3Store):
     publish(bucket, ONE)
     for name in ("show", "diff"):
         command(name, *SALES, "20260101T000000Z-00000000").failed(5, "never live")
-        command(name, *SALES, "yesterday").failed(1, "'yesterday'")
+        command(name, *SALES, "yesterday").failed(5, "'yesterday'")
     command("rollback", *SALES, "--to", "20260101T000000Z-00000000").failed(5, "never live")
 
 
@@ -250,7 +250,8 @@ def start(proxy: FaultProxy, bucket: S3Store, moto: S3Server, words: list[str]) 
     env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(ROOT / "charts/airflow-platform/files"), **moto.environment, "AWS_ENDPOINT_URL": proxy.endpoint,
            "AIRFLOW_PLATFORM_BUCKET": bucket.bucket, "AIRFLOW_PLATFORM_ENV": "dev"}  # fmt: skip
     return subprocess.Popen(
-        [sys.executable, "-m", "airflow_dag_publisher", *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "airflow_dag_publisher", *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in what a shell runs in the background
     )  # fmt: skip
 
 

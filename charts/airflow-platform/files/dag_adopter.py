@@ -103,6 +103,8 @@ class Adopter:
             keys = now.get(package, {})
             settled = before is None or before.get(package, {}) == keys
             findings.append(self._look_at(package, keys, pointers, settled))
+        for package in sorted((self.only or frozenset()) - {f.package for f in findings}):
+            findings.append(Finding(package, problem=f"there is no such package in {self.environment}"))
         return now, findings
 
     def _published(self, pointers: Mapping[str, Listed]) -> set[str]:
@@ -143,6 +145,8 @@ def _adopt(session: Session, keys: Mapping[str, Listed], has_pointer: bool, sett
     if live.pointer is None and found.orphans:
         # A first publish under way, or a pointer deleted by hand: what is here is not known to be whole.
         finding.problem = "there is no pointer, and files of a publish are here: `publish` or `repair` makes it whole"
+    elif live.damage:
+        finding.problem = f"{live.damage}: `repair` or publish mends it"
     elif edits and not settled:
         finding.waiting = True
     elif edits:
@@ -217,8 +221,10 @@ def main(argv: Iterable[str] | None = None) -> int:
             return 0
         before, _ = adopter.look({})
         time.sleep(SETTLE)
-        for finding in adopter.look(before)[1]:
+        findings = adopter.look(before)[1]
+        for finding in findings:
             print(log_line(finding), flush=True)
+        return 1 if any(finding.problem for finding in findings) else 0
     except (StoreError, ProtocolError) as error:
         print(log_line(Finding("-", problem=str(error))), flush=True)
         return 1

@@ -20,6 +20,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 WORKERS = 8
+MAX_PAST_POINTERS = 20  # how far back to look for one that can be read
 
 
 class LostRace(StoreError):
@@ -86,6 +87,8 @@ class Live:
     pointer: Pointer | None = None
     etag: str | None = None
     manifest: Manifest | None = None
+    ref: VersionRef | None = None  # of the manifest; not the pointer's when that one is damaged
+    damage: str = ""  # what is wrong with pointer or manifest; the next version mends it
 
     @property
     def files(self) -> dict[str, File]:
@@ -124,19 +127,50 @@ class Survey:
 
 
 def read_live(session: Session) -> Live:
-    """Read what is live. A pointer that was deleted by hand is found again in its own history."""
+    """Read what is live.
+
+    What was damaged by hand is stepped over, so that there is always a way back: the newest pointer in its object's own
+    history that can be read, and the newest of its versions whose manifest can be. `damage` says what was wrong.
+
+    Raises:
+        ProtocolError: there is a pointer, and none that can be read in all its history.
+        StoreError: the bucket could not be read.
+    """
     key = protocol.pointer_key(session.environment, session.package)
-    there = True
+    etag, damage = None, f"{key} was deleted by hand"
     try:
         data, stored = session.store.get(key, protocol.MAX_POINTER_BYTES)
     except Missing:
-        there = False
-        past = next((v.version_id for v in session.store.past(key) if v.key == key and not v.deleted), None)
-        if past is None:
-            return Live()
-        data, stored = session.store.get(key, protocol.MAX_POINTER_BYTES, past)
-    pointer = protocol.decode_pointer(data, session.environment, session.package)
-    return Live(pointer, stored.etag if there else None, read_manifest(session, pointer.ref))
+        pass
+    else:
+        etag = stored.etag
+        live, damage = _read_version(session, data, etag, "")
+        if live:
+            return live
+    past = [v.version_id for v in session.store.past(key) if v.key == key and not v.deleted]
+    for version_id in past[:MAX_PAST_POINTERS]:
+        data, _ = session.store.get(key, protocol.MAX_POINTER_BYTES, version_id)
+        live, damage = _read_version(session, data, etag, damage)
+        if live:
+            return live
+    if etag is None:
+        return Live()
+    raise ProtocolError(
+        f"{key}: {damage}, and no older version of it can be read; delete that object, then publish from source"
+    )
+
+
+def _read_version(session: Session, data: bytes, etag: str | None, damage: str) -> tuple[Live | None, str]:
+    try:
+        pointer = protocol.decode_pointer(data, session.environment, session.package)
+    except ProtocolError as error:
+        return None, damage or str(error)
+    for ref in pointer.candidates:
+        try:
+            return Live(pointer, etag, read_manifest(session, ref), ref, damage), damage
+        except (Missing, ProtocolError) as error:
+            damage = damage or str(error)
+    return None, damage
 
 
 def read_manifest(session: Session, ref: VersionRef) -> Manifest:
@@ -251,7 +285,7 @@ def move_pointer(session: Session, live: Live, pointer: Pointer, manifest: Manif
             stored = session.store.put(key, data, if_match=live.etag)
         except Unanswered:  # a second try is safe: if the first one arrived, it conflicts with itself
             stored = session.store.put(key, data, if_match=live.etag)
-        return Live(pointer, stored.etag, manifest)
+        return Live(pointer, stored.etag, manifest, pointer.ref)
     except (Conflict, Missing, Unanswered):
         return _read_back(session, pointer, manifest)
 
@@ -266,7 +300,7 @@ def _read_back(session: Session, ours: Pointer, manifest: Manifest) -> Live:
             f"look with `airflow-dag-publisher show`, then publish again if it is not ({error})"
         ) from error
     if now.pointer and now.pointer.nonce == ours.nonce:
-        return Live(ours, now.etag, manifest)
+        return Live(ours, now.etag, manifest, ours.ref)
     if now.pointer and ours.version in now.versions and not ours.removed:
         return now  # ours was live already when somebody built on it
     if now.pointer is None or now.etag is None:
@@ -305,7 +339,7 @@ def manifest_of(
         version=version or session.new_version(),
         files=tuple(sorted(files, key=lambda f: f.path)),
         kind=kind,
-        previous=live.pointer.ref if live.pointer else None,
+        previous=live.ref,
         of=of,
         created=session.timestamp(),
         publisher=session.publisher if publisher is None else publisher,

@@ -277,7 +277,8 @@ class Syncer:
         else:
             package.etag, package.failures, package.retry_at = etag, 0, 0.0
             package.version = self.tree.served_version(package.name)
-            log("info", package.action, package=package.name, version=package.version, reason=package.reason,
+            log("info", "serves an older version" if package.action == "refused" else package.action,
+                package=package.name, version=package.version, reason=package.reason,
                 seconds=round(time.monotonic() - started, 3))  # fmt: skip
         return package.action
 
@@ -305,7 +306,7 @@ class Syncer:
             break
         newest = package.refused.get(pointer.ref)
         if newest:
-            package.action, package.reason = "refused", newest
+            package.action, package.reason = "refused", f"version {pointer.version}: {newest}"
 
     def _on_disk(self, name: str, ref: VersionRef, deadline: float) -> Path:
         folder = self.tree.find(name, ref.version)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import update_wrapper
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import dag_package
 import dag_protocol as protocol
 from dag_package import Live, Session
 from dag_protocol import Manifest, ProtocolError
-from dag_store import S3Store, Store, StoreError
+from dag_store import Denied, Missing, S3Store, Store, StoreError
 
 from . import comparing, local, publishing
 from .dry_run import DryRunStore
@@ -60,7 +61,21 @@ class Place:
         store = S3Store(self.bucket, self.endpoint_url)
         if writes:
             store.check_versioning()
+            self.check_environment(store)
         return DryRunStore(store) if self.dry_run else store
+
+    def check_environment(self, store: Store) -> None:
+        """Refuse a mistyped environment. A publisher's own role may not look, and cannot write into a wrong one either."""
+        marker = protocol.marker_key(self.environment)
+        try:
+            there = marker in store.listing(marker)
+        except Denied:
+            return
+        if not there:
+            raise StoreError(
+                f"there is no environment {self.environment} in bucket {self.bucket} ({marker} is missing): "
+                f"is the name right? `scripts/manage.sh apply {self.environment}` makes it"
+            )
 
     def session(self, writes: bool = False, source: str = "") -> Session:
         """The package. Raises ProtocolError for names that break a rule."""
@@ -222,17 +237,19 @@ def publish(place: Place, no_validate: bool, source: str | None, **options: Any)
 
 
 @cli.command()
-@click.option("--limit", default=20, show_default=True, help="How many, newest first.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first.")
 @in_bucket()
 def versions(place: Place, limit: int) -> None:
     """List the versions that were live, newest first."""
     session = place.session()
     live = _existing(session)
     manifests = []
-    for manifest in dag_package.versions(session, live):
-        manifests.append(manifest)
-        if len(manifests) == limit:
-            break
+    gap = ""
+    try:
+        for manifest in islice(dag_package.versions(session, live), limit):
+            manifests.append(manifest)
+    except (Missing, ProtocolError) as error:
+        gap = f"older versions are out of reach: {error}"
     table = _table("version", "kind", "created", "files", "source", "by")
     for m in manifests:
         kind = f"{m.kind} of {m.of}" if m.of else m.kind
@@ -245,7 +262,7 @@ def versions(place: Place, limit: int) -> None:
             m.source[:12],
             m.publisher,
         )
-    place.print([_brief(m) for m in manifests], table)
+    place.print([_brief(m) for m in manifests], table, *([gap] if gap else []))
 
 
 @cli.command()
@@ -273,10 +290,9 @@ def show(place: Place, version: str | None) -> None:
 def list_(place: Place) -> None:
     """List the packages of an environment and their live versions."""
     store = place.store()
+    place.check_environment(store)
     prefix = protocol.pointers_prefix(place.environment)
     keys = store.listing(prefix)
-    if protocol.marker_key(place.environment) not in keys:
-        raise Failure(f"there is no environment {place.environment} in this bucket [{place.where}]", Exit.BUCKET)
     table = _table("package", "version", "updated", "state")
     rows = []
     for key in keys:
@@ -371,11 +387,11 @@ def remove(place: Place, yes: bool) -> None:
     session = place.session(writes=True)
     _existing(session)
     if not yes and not place.dry_run:
-        click.confirm(
-            f"Remove package {place.package} from {place.environment}? Its DAGs leave Airflow within seconds",
-            abort=True,
-            err=True,
-        )
+        question = f"Remove package {place.package} from {place.environment}? Its DAGs leave Airflow within seconds"
+        if not asks():
+            raise Failure("remove asks before it acts, and there is no terminal to ask on: give --yes", Exit.USAGE)
+        if not click.confirm(question, err=True):
+            raise Failure("not removed", Exit.INTERRUPTED)
     outcome = publishing.remove(session)
     version = outcome.manifest.version
     lines = [
@@ -417,6 +433,8 @@ def adopt(place: Place, packages: tuple[str, ...], watch: bool, period: float) -
         return
     _, findings = adopter.look(None)
     lines = [line for finding in findings for line in _finding_lines(finding)] or ["nothing was edited by hand"]
+    if place.dry_run:
+        lines.append("dry run: nothing was written")
     place.print([{**vars(f), "refused": dict(f.refused)} for f in findings], *lines)
     problems = [f for f in findings if f.problem]
     if problems:
@@ -438,6 +456,8 @@ def _collect(dag_files: tuple[Path, ...], dags_dir: Path | None) -> dict[str, Pa
         raise Failure(str(error), Exit.USAGE) from None
     if not files:
         raise Failure(f"there is no file in {dags_dir}", Exit.USAGE)
+    if dags_dir and (dags_dir / "dags").is_dir():
+        raise Failure(f"{dags_dir} has a folder dags in it: name that one, --dags-dir {dags_dir / 'dags'}", Exit.USAGE)
     return files
 
 
@@ -462,6 +482,11 @@ def _print_report(report: Report, console: Console) -> None:
     )
 
 
+def asks() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty()
+
+
 def _refuse_clash(session: Session) -> None:
     """Refuse a new package whose DAG ids could be another's. A publisher's role may not list; then Terraform has checked."""
     prefix = protocol.pointers_prefix(session.environment)
@@ -483,6 +508,8 @@ def _existing(session: Session) -> Live:
         raise publishing.NothingToDo(
             f"there is no package {session.package} in environment {session.environment}: `list` shows what is there"
         )
+    if live.damage:
+        err.print(f"WARNING: {live.damage}; `repair` or the next publish mends it", style="bold red")
     return live
 
 
@@ -542,6 +569,7 @@ def _print_drift(place: Place, drift: comparing.Drift) -> None:
     document = {**asdict(drift), "refused": dict(drift.refused)}
     lines = [f"{what:<8} {path}  ({hint})" for what, hint in hints.items() for path in document[what]]
     lines += [f"refused  {path}  ({why})" for path, why in drift.refused.items()]
+    lines += [f"damaged  {drift.damage}  (`repair` or the next publish mends it)"] * bool(drift.damage)
     place.print(document, *(lines or ["no drift: the current objects are the live version"]))
 
 

@@ -34,9 +34,10 @@ class Drift:
     refused: Mapping[str, str] = field(default_factory=dict)  # edits that can never be adopted, and why
     deleted: list[str] = field(default_factory=list)  # by hand; still served
     leftover: list[str] = field(default_factory=list)  # of a publish that never became live; never served
+    damage: str = ""  # of pointer or manifest
 
     def __bool__(self) -> bool:
-        return bool(self.edited or self.refused or self.deleted or self.leftover)
+        return bool(self.edited or self.refused or self.deleted or self.leftover or self.damage)
 
 
 def compare(before: Mapping[str, str], after: Mapping[str, str]) -> Difference:
@@ -52,7 +53,7 @@ def drift(session: Session) -> Drift:
     """Compare the current objects of a package with its live version."""
     live = dag_package.read_live(session)
     found = dag_package.survey(session, live, thorough=False)
-    return Drift(sorted(found.edits), found.refused, list(found.deleted), sorted(found.orphans))
+    return Drift(sorted(found.edits), found.refused, list(found.deleted), sorted(found.orphans), live.damage)
 
 
 def digests(files: Mapping[str, File]) -> dict[str, str]:

@@ -94,7 +94,7 @@ def make_live(
         files = dict(wanted(live))
         protocol.check_paths(files)
         protocol.check_sizes({path: want.size for path, want in files.items()})
-        if kind == "publish" and _is_live(live, found, files):
+        if kind != "repair" and _is_live(live, found, files):
             outcome.live, outcome.changed = live, outcome.adopted is not None
             return outcome
         try:
@@ -119,6 +119,8 @@ def remove(session: Session) -> Outcome:
         )
     outcome = Outcome(live, changed=not live.removed)
     found = package_.survey(session, live)
+    if live.removed and not found.current:
+        raise NothingToDo(f"package {session.package} is removed already: `restore` brings it back")
     outcome.refused_edits = found.refused
     live, found = _adopt_first(session, live, found, outcome)
     outcome.live = live if live.removed else package_.remove_pointer(session, live)
@@ -153,6 +155,7 @@ def _is_live(live: Live, found: Survey, files: Mapping[str, Wanted]) -> bool:
     return (
         live.pointer is not None
         and live.etag is not None
+        and not live.damage
         and not live.removed
         and {p: w.sha256 for p, w in files.items()} == {p: f.sha256 for p, f in pinned.items()}
         and {p: s.version_id for p, s in found.stored.items()} == {p: f.version_id for p, f in pinned.items()}
@@ -235,8 +238,8 @@ def rollback(
 
     Args:
         session: the package.
-        to: that version; None: the one before the live one. Of a rollback, that is the one before its original, so
-            that each further rollback goes one further back.
+        to: that version; None: the newest one before the live one with other contents. Of a rollback, that is one
+            before its original, so that each further rollback goes one further back.
         progress: called with path and size after each file sent.
     """
     target: list[Manifest] = []
@@ -299,14 +302,17 @@ def repair(session: Session, progress: Callable[[str, int], None] = lambda _p, _
             return None
         return remove(session)
     pinned = {p: f.version_id for p, f in live.files.items()}
-    if live.etag and {p: s.version_id for p, s in found.stored.items()} == pinned:
+    if not live.damage and {p: s.version_id for p, s in found.stored.items()} == pinned:
         return None
     return make_live(session, lambda now: contents(session, now.files), "repair", lambda now: now.versions[0], progress)
 
 
 def find_version(session: Session, live: Live, version: str) -> Manifest:
-    """The manifest of a version that was live. Raises ProtocolError for no version name, NothingToDo for one that never was."""
-    protocol.check_version(version)
+    """The manifest of a version that was live. Raises NothingToDo for one that never was."""
+    try:
+        protocol.check_version(version)
+    except ProtocolError as error:
+        raise NothingToDo(str(error)) from None
     for manifest in package_.versions(session, live):
         if manifest.version == version:
             return manifest
@@ -323,9 +329,14 @@ def _version_before(session: Session, live: Live) -> Manifest:
     start = live.manifest
     if start.kind == "rollback" and start.of:
         start = find_version(session, live, start.of)
-    if start.previous is None:
-        raise NothingToDo(f"version {start.version} is the first of {session.package}: there is nothing before it")
-    return package_.read_manifest(session, start.previous)
+    served = {path: file.sha256 for path, file in live.manifest.by_path.items()}
+    while start.previous is not None:
+        start = package_.read_manifest(session, start.previous)
+        if {path: file.sha256 for path, file in start.by_path.items()} != served:
+            return start
+    raise NothingToDo(
+        f"no version of {session.package} before {live.versions[0]} has other contents: there is nothing to go back to"
+    )
 
 
 def contents(session: Session, files: Mapping[str, File]) -> dict[str, Wanted]:
