@@ -37,7 +37,7 @@ def _check_prefix(package: str, dag: Dag) -> Iterator[Finding]:
         advice = f"name it {prefix + dag.dag_id!r}" if dag.complete else f"begin it with {prefix!r}"
         yield Finding(
             dag.path, dag.line, Code.DAG_ID_PREFIX,
-            f"DAG id {shown} does not begin with {prefix!r}, so Airflow would refuse it; {advice}",
+            f"DAG id {shown} does not begin with {prefix!r}, so it could be another package's; {advice}",
         )  # fmt: skip
 
 
