@@ -60,6 +60,8 @@ def polls(result: dict[str, Any]) -> str:
                     axis.plot([r["files"] for r in rows], [r[field] for r in rows], marker="o", markersize=4, label=name,
                               color=colour, linewidth=width, zorder=order)  # fmt: skip
             axis.set(xscale="log", yscale="log", xlabel="files")
+            for side in (axis.xaxis, axis.yaxis):
+                side.set_major_formatter(lambda value, _: f"{value:,.15g}")
             axis.set_title(title, fontsize=9)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False, fontsize=8)

@@ -114,7 +114,7 @@ def _polls(result: Result) -> str:
         for r in result["ratios"]
     ]
     listing = "; ".join(
-        f"{r['packages']:,} packages: {r['requests']} requests, {r['bytes']:,} bytes" for r in result["listing"]
+        f"{r['packages']:,} packages: {r['requests']} LIST, {r['bytes']:,} bytes" for r in result["listing"]
     )
     head = ("files", "program", "requests", "bytes", "CPU s", "wall s", "peak MiB")
     return f"""## What a poll costs
@@ -130,7 +130,8 @@ A listing of pointers alone: {listing}.
 
 ## First delivery
 
-dag-sync checks every hash and compiles every file; the other programs do not. Options of `aws s3 sync` and rclone that only change what is compared are left out.
+dag-sync checks every hash and compiles every file; the other programs do not. Options of `aws s3 sync` and rclone that only change what is compared are left out;
+requests were counted up to 1,000 files.
 
 {table(head, first)}
 ### Beside `aws s3 sync`, round by round (median, lowest to highest)
@@ -153,8 +154,8 @@ def _faults(result: Result) -> str:
     return f"""## Where data can be lost
 
 Each cell is one run on a bucket and a folder of its own. Capitals: something was lost, missed, or half there. "Still waiting": killed at {result["limits"][0]:g} s, at
-{result["limits"][1]:g} s where programs try many times. "Reader during a publish": samples with files of two versions, samples with a file cut off.
-A strange name stands beside six good files; dag-sync refuses such a version and serves the one before (`rc 0`: the refusal is in its log and metrics).
+{result["limits"][1]:g} s where programs try many times. "Reader during a publish": samples with files of two versions, samples with a file cut off; it resolves the link once.
+A strange name stands beside six good files, written by hand with a manifest that names it; where dag-sync refuses that version it serves the one before, and says so in its log and metrics (`rc 0`).
 
 {table(("fault", *names), rows)}"""
 
@@ -166,8 +167,8 @@ def _mixed(result: Result) -> str:
     ]
     return f"""## Reads during flips
 
-A reader of {result["files"]} files while the package is flipped each {result["period_ms"]:g} ms. One that opens them by path can meet two versions, as with any link that is flipped (git-sync's too);
-one that resolves the link once never does. Airflow reads by path; dag-sync touches the files again seconds later, so such a parse heals by itself. Real flips are hours apart.
+A reader of {result["files"]} files while the package is flipped each {result["period_ms"]:g} ms. One that opens them by path can meet two versions, as behind any link that is flipped;
+one that resolves the link once never does. Airflow reads by path; dag-sync touches the files again seconds later, so such a parse heals by itself.
 
 {table(("reader", "reads", "mixed", "rate", "flips", "seconds"), rows)}"""
 
