@@ -89,9 +89,7 @@ def run(quick: bool = False) -> dict[str, Any]:
             folder, url = stack.enter_context(rig.scratch()), stack.enter_context(postgres.running())
             result["database"] = "PostgreSQL" if url else "SQLite"
             server = stack.enter_context(rig.server(folder / "s3"))
-            # The dag-processor opens no asynchronous connection, and the driver for PostgreSQL's is not in the lock.
-            unused = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"sqlite+aiosqlite:///{folder}/unused.db"}
-            airflow = Airflow(folder / "airflow", folder / "dags", url, unused if url else None)
+            airflow = Airflow(folder / "airflow", folder / "dags", url)
             bench = _Bench(server.bucket(BUCKET), airflow, packages, files)
             stack.enter_context(bench.running(server, folder))
             samples = bench.measure(repeats)
