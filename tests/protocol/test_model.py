@@ -85,6 +85,9 @@ def remembered_rules() -> Iterator[None]:
         for name in ("decode_pointer", "decode_manifest", "check_path", "check_version", "sha256", "files_prefix"):
             patch.setattr(protocol, name, cache(getattr(protocol, name)))
         yield
+    BUCKETS.__init__()  # type: ignore[misc]
+    ANSWERS.__init__()  # type: ignore[misc]
+    check_bucket.cache_clear()
 
 
 class Numbered:
