@@ -55,12 +55,6 @@ class MemoryStore:
         self.objects[key] = (*history, version)
         return version
 
-    def undelete(self, key: str) -> None:
-        """Remove the delete marker on top, as the operations guide does."""
-        *rest, marker = self.objects[key]
-        assert marker.data is None
-        self.objects[key] = tuple(rest)
-
     def listing(self, prefix: str) -> dict[str, Listed]:
         found = ((key, self.current(key)) for key in sorted(self.objects) if key.startswith(prefix))
         return {key: Listed(etag(v.data), len(v.data)) for key, v in found if v and v.data is not None}

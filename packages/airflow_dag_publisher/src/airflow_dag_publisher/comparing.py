@@ -22,9 +22,6 @@ class Difference:
     changed: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
 
-    def __bool__(self) -> bool:
-        return bool(self.added or self.changed or self.removed)
-
 
 @dataclass
 class Drift:
@@ -35,9 +32,6 @@ class Drift:
     deleted: list[str] = field(default_factory=list)  # by hand; still served
     leftover: list[str] = field(default_factory=list)  # of a publish that never became live; never served
     damage: str = ""  # of pointer or manifest
-
-    def __bool__(self) -> bool:
-        return bool(self.edited or self.refused or self.deleted or self.leftover or self.damage)
 
 
 def compare(before: Mapping[str, str], after: Mapping[str, str]) -> Difference:
