@@ -27,7 +27,7 @@ from dag_package import Live, Session
 from dag_protocol import Manifest, ProtocolError
 from dag_store import Denied, Missing, S3Store, Store, StoreError
 
-from . import comparing, local, publishing
+from . import comparing, configmap, local, publishing
 from .dry_run import DryRunStore
 from .errors import Exit, Failure, identity, translated
 from .publishing import Outcome, Wanted
@@ -154,15 +154,30 @@ def _python_version(_: click.Context, __: click.Parameter, value: str) -> str:
     return value
 
 
-def file_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that name the author's files and how they are checked."""
+def _namespace(_: click.Context, __: click.Parameter, value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", value):
+        raise click.BadParameter(f"{value!r} is no namespace: lower-case letters, digits and '-', at most 63")
+    return value
+
+
+def check_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say how the author's files are checked."""
     for option in reversed([
-        click.option("--dags-dir", type=click.Path(path_type=Path), help="Folder that is the package: everything below it."),
-        click.option("--dag-file", "dag_files", multiple=True, type=click.Path(path_type=Path), help="A single DAG file; again for more."),
         click.option("--python-version", default="3.12", show_default=True, callback=_python_version, help="Python of the Airflow image."),
         click.option("--other-package", "others", multiple=True, help="Name of a package beside this one; again for more."),
         click.option("--kept-id", "kept_ids", multiple=True, help="DAG id that may stay without the package's prefix; again for more."),
         click.option("--parse/--no-parse", default=None, help="Insist on a real parse by Airflow, or leave it out."),
+    ]):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def file_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name the author's files and how they are checked."""
+    command = check_options(command)
+    for option in reversed([
+        click.option("--dags-dir", type=click.Path(path_type=Path), help="Folder that is the package: everything below it."),
+        click.option("--dag-file", "dag_files", multiple=True, type=click.Path(path_type=Path), help="A single DAG file; again for more."),
     ]):  # fmt: skip
         command = option(command)
     return command
@@ -209,16 +224,7 @@ def publish(place: Place, no_validate: bool, source: str | None, **options: Any)
     """
     assert place.package
     files = _collect(options["dag_files"], options["dags_dir"])
-    if no_validate:
-        err.print(
-            f"WARNING: package {place.package} is published without validation: a broken DAG goes stale at once",
-            style="bold red",
-        )
-    else:
-        report = _validate(place.package, files, **options)
-        _print_report(report, err)
-        if not report.ok:
-            raise Failure(f"package {place.package} was not published: {len(report.errors)} errors", Exit.REFUSED)
+    _refuse_invalid(place.package, files, "published", no_validate, options)
     local_files = local.wanted(files)
     folder = options["dags_dir"] or next(iter(files.values())).parent
     session = place.session(writes=True, source=local.source_commit(folder) if source is None else source)
@@ -231,6 +237,46 @@ def publish(place: Place, no_validate: bool, source: str | None, **options: Any)
     with _progress(sum(w.size for w in local_files.values())) as progress:
         outcome = publishing.make_live(session, wanted, progress=progress)
     _print_outcome(place, outcome, "published")
+
+
+@cli.command("configmap")
+@PACKAGE
+@click.option(
+    "--dags-dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder that is the package; it may have no sub-folders.",
+)
+@check_options
+@click.option("--no-validate", is_flag=True, help="Make it without any check of the DAGs. Loud.")
+@click.option("--namespace", default="airflow", show_default=True, callback=_namespace, help="Namespace of Airflow.")
+@click.option("--output", type=click.Path(path_type=Path), help="File to write to. Default: standard output.")
+def configmap_(
+    package: str, dags_dir: Path, no_validate: bool, namespace: str, output: Path | None, **options: Any
+) -> None:
+    """Print a small package as a ConfigMap, for `kubectl apply --server-side -f -`.
+
+    For the delivery mode `configmap`: no bucket, no versions, no way back but the author's git; at most 1 MiB.
+    """
+    files = _collect((), dags_dir)
+    if output and output.resolve().is_relative_to(dags_dir.resolve()):
+        raise Failure(
+            f"{output} lies in the package, and would be part of it next time: write it elsewhere", Exit.USAGE
+        )
+    try:
+        configmap.check_files(dags_dir, files)
+        _refuse_invalid(package, files, "made a ConfigMap", no_validate, {"dag_files": (), **options})
+        contents = {path: file.load() for path, file in local.wanted(files).items()}
+        manifest = configmap.manifest(package, namespace, contents)
+    except ProtocolError as error:
+        raise Failure(str(error), Exit.REFUSED) from None
+    if output is None:
+        click.echo(manifest, nl=False)
+        return
+    try:
+        output.write_bytes(manifest)
+    except OSError as error:
+        raise Failure(f"{output} cannot be written: {error.strerror}", Exit.USAGE) from None
 
 
 # --- looking --------------------------------------------------------------------------------------------------
@@ -470,6 +516,22 @@ def _validate(package: str, files: dict[str, Path], dag_files: tuple[Path, ...],
     # Files that only lie beside the ones asked for make imports true; what is wrong with them is not the question.
     findings = tuple(f for f in report.findings if f.path in files or f.path not in beside)
     return dataclasses.replace(report, findings=findings)
+
+
+def _refuse_invalid(
+    package: str, files: dict[str, Path], done: str, no_validate: bool, options: dict[str, Any]
+) -> None:
+    """Raise Failure unless the package is valid, or nobody shall look."""
+    if no_validate:
+        err.print(
+            f"WARNING: package {package} is {done} without validation: a broken DAG goes stale at once",
+            style="bold red",
+        )
+        return
+    report = _validate(package, files, **options)
+    _print_report(report, err)
+    if not report.ok:
+        raise Failure(f"package {package} was not {done}: {len(report.errors)} errors", Exit.REFUSED)
 
 
 def _print_report(report: Report, console: Console) -> None:

@@ -1,0 +1,107 @@
+"""A package as a Kubernetes ConfigMap, for the delivery mode `configmap`: small packages, and nothing but kubectl."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import dag_protocol as protocol
+from dag_protocol import ProtocolError
+
+MAX_BYTES = 1024 * 1024  # Kubernetes sums what the files hold, not their names (MaxSecretSize in ValidateConfigMap)
+# etcd takes 1.5 MiB. A server-side apply stores each name twice and 18 bytes more (measured on 1.36); the rest is labels.
+MAX_STORED_BYTES = 1536 * 1024 - 4096
+KEY = re.compile(r"[-._a-zA-Z0-9]+")
+# The kubelet keeps the files in `..2026_…/` behind a link `..data`. Airflow follows both, sees a folder twice and ends.
+HIDE_VOLUME = b"..*\n"
+ANOTHER_WAY = "or deliver the package in another mode, as by `publish`"
+
+
+def check_files(dags_dir: Path, files: Mapping[str, Path]) -> None:
+    """Raise ProtocolError for what has no place in a ConfigMap, whatever it holds: sub-folders and odd names."""
+    folders = {path.split("/")[0] for path in files if "/" in path}
+    folders |= {p.name for p in dags_dir.iterdir() if p.is_symlink() and p.is_dir() and not p.name.startswith(".")}
+    if folders:
+        raise ProtocolError(
+            f"{dags_dir / min(folders)} is a sub-folder, and a ConfigMap has none: "
+            f"move its files up into {dags_dir}, {ANOTHER_WAY}"
+        )
+    for path, file in files.items():
+        if not KEY.fullmatch(path):
+            raise ProtocolError(f"file name {path!r} has more than letters, digits, '-', '_' and '.': rename it")
+        if not file.is_file():  # opening a pipe would wait for ever
+            raise ProtocolError(f"{file} cannot be read: it is not a file")
+
+
+def manifest(package: str, namespace: str, contents: Mapping[str, bytes]) -> bytes:
+    """Return the ConfigMap as YAML, the same for the same files. Raises ProtocolError if they are too large for one."""
+    own_ignore = contents.get(protocol.IGNORE_FILE, b"")
+    contents = {**contents, protocol.IGNORE_FILE: with_volume_hidden(own_ignore)}
+    _check_size(package, contents)
+    name = "airflow-dags-" + protocol.check_package(package).replace("_", "-")
+    lines = [
+        "apiVersion: v1",
+        "kind: ConfigMap",
+        "metadata:",
+        f"  name: {name}",
+        f"  namespace: {_quoted(namespace)}",
+        "  labels:",
+        "    app.kubernetes.io/managed-by: airflow-dag-publisher",
+        "    app.kubernetes.io/part-of: airflow-platform",
+        "  annotations:",
+        f"    airflow-platform/package: {_quoted(package)}",
+    ]
+    texts: list[str] = []
+    binaries: list[str] = []
+    for path, data in sorted(contents.items()):
+        try:
+            texts.append(f"  {_quoted(path)}: {_scalar(data.decode())}")
+        except UnicodeDecodeError:
+            binaries.append(f"  {_quoted(path)}: {base64.b64encode(data).decode()}")
+    lines += ["data:", *texts]
+    lines += ["binaryData:", *binaries] if binaries else []
+    return ("\n".join(lines) + "\n").encode()
+
+
+def with_volume_hidden(own: bytes) -> bytes:
+    """Return the package's own ignore file with our line behind it, since the last pattern that matches wins."""
+    return own + (b"\n" if own and not own.endswith(b"\n") else b"") + HIDE_VOLUME
+
+
+def _check_size(package: str, contents: Mapping[str, bytes]) -> None:
+    total = sum(map(len, contents.values()))
+    names = sum(2 * len(path) + 18 for path in contents)
+    if total > MAX_BYTES:
+        largest = max(contents, key=lambda path: len(contents[path]))
+        raise ProtocolError(
+            f"package {package} has {total:,} bytes, more than the {MAX_BYTES:,} that a ConfigMap may have: "
+            f"leave out what its DAGs do not need (the largest is {largest} with {len(contents[largest]):,}), {ANOTHER_WAY}"
+        )
+    if total + names > MAX_STORED_BYTES:
+        raise ProtocolError(
+            f"package {package} has {len(contents):,} files, and needs {names:,} bytes for their names beside {total:,} "
+            f"for what they hold, more than the {MAX_STORED_BYTES:,} that etcd takes: shorten the names, {ANOTHER_WAY}"
+        )
+
+
+def _scalar(text: str) -> str:
+    """A value below `data`: lines as they are where every YAML reader gives back the same, else a quoted string."""
+    lines = text.split("\n")
+    if (
+        not text
+        or text[0].isspace()
+        or any(line != line.rstrip() for line in lines)
+        or not all(c.isprintable() for c in text.replace("\n", "").replace("\t", ""))
+    ):
+        return _quoted(text)
+    keep = "-" if not text.endswith("\n") else "+" if text.endswith("\n\n") else ""
+    return "\n".join([f"|{keep}", *(f"    {line}" if line else "" for line in lines[: None if keep == "-" else -1])])
+
+
+def _quoted(text: str) -> str:
+    return '"' + "".join(_ESCAPES.get(c) or (c if c.isprintable() else f"\\U{ord(c):08x}") for c in text) + '"'
+
+
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
