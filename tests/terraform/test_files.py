@@ -28,7 +28,7 @@ def test_the_readme_lists_the_inputs_of_an_environment():
 
 def test_every_cloud_environment_has_an_aws_side():
     environments = yaml.safe_load((ROOT / "values/environments.yaml").read_text())["environments"]
-    cloud = {name for name, of in environments.items() if of["platform"] == "cloud"}
+    cloud = {name for name, of in environments.items() if of["layers"][1] == "platform/cloud"}
     assert {path.stem for path in TERRAFORM.glob("environments/*.tfvars")} == cloud | {"demo"}
 
 

@@ -1,0 +1,1 @@
+"""What holds the layers of values right before a chart is rendered."""

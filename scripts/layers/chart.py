@@ -1,0 +1,65 @@
+"""The official chart's archive: found, never committed, and refused when it is not the one that the values are for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from scripts.layers.environments import ROOT
+
+REPOSITORY = "https://airflow.apache.org"
+
+
+class ChartError(RuntimeError):
+    """The archive is missing or not the pinned one; the text says where and the way out."""
+
+
+def versions() -> dict[str, str]:
+    """The pins of versions.yaml that are plain lines."""
+    document = yaml.safe_load((ROOT / "versions.yaml").read_text())
+    return {name: str(value) for name, value in document.items() if not isinstance(value, dict)}
+
+
+def cached(version: str) -> Path:
+    """Where an archive is cached."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "airflow-platform" / "charts" / f"airflow-{version}.tgz"
+
+
+def archive() -> Path | None:
+    """The pinned archive if it is on this machine: AIRFLOW_CHART_FILE, else the cache. Raises ChartError if it is another."""
+    given = os.environ.get("AIRFLOW_CHART_FILE")
+    file = Path(given) if given else cached(versions()["chart"])
+    if given and not file.is_file():
+        raise ChartError(f"AIRFLOW_CHART_FILE names {file}, and there is no such file; unset it, or name the archive.")
+    if not file.is_file():
+        return None
+    digest, wanted = hashlib.sha256(file.read_bytes()).hexdigest(), versions()["chart_sha256"]
+    if digest != wanted:
+        raise ChartError(
+            f"{file} has sha256 {digest}, and versions.yaml pins {wanted}: not the chart that these values are for; "
+            "delete the file, and it is pulled again."
+        )
+    return file
+
+
+def pulled() -> Path:
+    """The pinned archive, from Airflow's repository when it is not here yet. Raises ChartError."""
+    found = archive()
+    if found:
+        return found
+    version, target = versions()["chart"], cached(versions()["chart"])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    pull = ["helm", "pull", "airflow", "--repo", REPOSITORY, "--version", version, "--destination", str(target.parent)]
+    done = subprocess.run(pull, capture_output=True, text=True, check=False)
+    found = archive() if done.returncode == 0 else None
+    if found is None:
+        raise ChartError(
+            f"the chart airflow {version} could not be pulled from {REPOSITORY} ({done.stderr.strip().splitlines()[-1:] or ['no answer']}); "
+            f"put its archive at {target}, or name it in AIRFLOW_CHART_FILE."
+        )
+    return found
