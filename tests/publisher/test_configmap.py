@@ -141,6 +141,13 @@ def test_awkward_text_comes_back(text: str):
     assert contents(configmap.manifest("sales", "airflow", files)) == files | {".airflowignore": b"..*\n"}
 
 
+@pytest.mark.parametrize("character", ["\x7f", "\x80", "\x85", "\x9f", "\ufffe", "\uffff"], ids=ascii)
+def test_text_that_a_server_side_apply_would_spoil_is_binary(character: str):
+    """The API server reads kubectl's JSON as YAML: U+0085 became a space without a word, the others were refused."""
+    document = yaml.safe_load(configmap.manifest("sales", "airflow", {"a": f"x{character}y".encode()}))
+    assert "a" in document["binaryData"]
+
+
 @given(st.dictionaries(st.from_regex(configmap.KEY, fullmatch=True), st.binary() | st.text().map(str.encode)))
 def test_any_content_comes_back(files: dict[str, bytes]):
     files.pop(".airflowignore", None)

@@ -14,6 +14,8 @@ MAX_BYTES = 1024 * 1024  # Kubernetes sums what the files hold, not their names 
 # etcd takes 1.5 MiB. A server-side apply stores each name twice and 18 bytes more (measured on 1.36); the rest is labels.
 MAX_STORED_BYTES = 1536 * 1024 - 4096
 KEY = re.compile(r"[-._a-zA-Z0-9]+")
+# In text these do not survive `kubectl apply --server-side` (each character tried on 1.36): refused, and U+0085 is a space.
+NOT_TEXT = re.compile("[\x7f-\x9f\ufffe\uffff]")
 # The kubelet keeps the files in `..2026_…/` behind a link `..data`. Airflow follows both, sees a folder twice and ends.
 HIDE_VOLUME = b"..*\n"
 ANOTHER_WAY = "or deliver the package in another mode, as by `publish`"
@@ -56,10 +58,11 @@ def manifest(package: str, namespace: str, contents: Mapping[str, bytes]) -> byt
     texts: list[str] = []
     binaries: list[str] = []
     for path, data in sorted(contents.items()):
-        try:
-            texts.append(f"  {_quoted(path)}: {_scalar(data.decode())}")
-        except UnicodeDecodeError:
+        text = _text(data)
+        if text is None:
             binaries.append(f"  {_quoted(path)}: {base64.b64encode(data).decode()}")
+        else:
+            texts.append(f"  {_quoted(path)}: {_scalar(text)}")
     lines += ["data:", *texts]
     lines += ["binaryData:", *binaries] if binaries else []
     return ("\n".join(lines) + "\n").encode()
@@ -84,6 +87,14 @@ def _check_size(package: str, contents: Mapping[str, bytes]) -> None:
             f"package {package} has {len(contents):,} files, and needs {names:,} bytes for their names beside {total:,} "
             f"for what they hold, more than the {MAX_STORED_BYTES:,} that etcd takes: shorten the names, {ANOTHER_WAY}"
         )
+
+
+def _text(data: bytes) -> str | None:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if NOT_TEXT.search(text) else text
 
 
 def _scalar(text: str) -> str:
