@@ -1,0 +1,406 @@
+"""Cluster policies: Airflow imports this module and calls `dag_policy`, `task_policy` and `pod_mutation_hook`.
+
+They guard against mistakes, not against hostile code: a DAG file runs in the very process that judges it and could
+replace these functions. Teams that do not trust each other need environments of their own.
+
+    dag_policy          a DAG is its package's: its file's first folder below the root of the bundle decides, and its id
+                        says so. Its id is usable as a label, its tasks have an owner, it has tags.
+    task_policy         the pods of KubernetesPodOperator go to the jobs' namespace, with the package's service account
+                        and the labels `app` and `dag_id`.
+    pod_mutation_hook   pods there get what Pod Security `restricted` asks for and their author left open; a task pod of
+                        KubernetesExecutor syncs its own package alone.
+
+dag-processor and task runner both call the first two, for each DAG of a file (airflow/dag_processing/dagbag.py,
+`bag_dag`); the last is called where a pod is made: in the task runner for the operator, in the scheduler for the executor.
+Beside this file lie `dag_protocol.py` and `policy.json`, which the chart renders from its values.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+from airflow.configuration import conf
+from airflow.exceptions import AirflowClusterPolicyViolation
+
+from dag_protocol import check_package
+
+# Airflow copies every public name of this module over its own settings, if this list does not hold it back.
+__all__ = ["dag_policy", "pod_mutation_hook", "task_policy"]
+
+MAX_DAG_ID = 63  # ids are Kubernetes labels
+DEFAULT_OWNER = "airflow"  # of a task that names none
+POD_OPERATOR = "airflow.providers.cncf.kubernetes.operators.pod.KubernetesPodOperator"
+SYNC_CONTAINER = "dag-sync-init"
+XCOM_SIDECAR = "airflow-xcom-sidecar"
+NOBODY = 65534
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
+
+log = logging.getLogger(__name__)
+
+
+def dag_policy(dag: Any) -> None:
+    """Refuse a DAG that could be another package's, or that nobody could find the team of."""
+    settings = _settings.read()
+    package = _package(dag, settings)
+    _check_id(dag, package, settings)
+    _check_team(dag, package)
+    _packages[dag.dag_id] = package
+
+
+def task_policy(task: Any) -> None:
+    """Give pods of a package its namespace, its account and its labels; refuse another package's account."""
+    if not _makes_pods(task):
+        return
+    settings = _settings.read()
+    package = _package(task.dag, settings)
+    namespace = _written(task, "namespace", "metadata", "namespace")
+    if namespace is None:
+        namespace = settings.jobs_namespace
+        _set(task, "namespace", namespace)
+    if namespace == settings.jobs_namespace:  # accounts of packages are there and nowhere else
+        account = _written(task, "service_account_name", "spec", "serviceAccountName")
+        if account is None and settings.has_account(package):
+            _set(task, "service_account_name", _kubernetes_name(package))
+        _check_account(
+            account, package, settings, f"task {task.task_id!r} of DAG {task.dag.dag_id!r} in {_where(task.dag)}"
+        )
+    labels = _get(task, "labels") or {}
+    if isinstance(labels, dict):  # else from another task, and the hook adds them
+        _set(task, "labels", {**labels, "app": package, "dag_id": task.dag.dag_id})
+
+
+def pod_mutation_hook(pod: Any) -> None:
+    """Finish a pod that is about to be made, by KubernetesPodOperator or by KubernetesExecutor."""
+    settings = _settings.read()
+    labels = pod.metadata.labels or {}
+    of_executor = labels.get("kubernetes_executor") == "True"
+    package = _package_of_workload(pod, settings) if of_executor else _packages.get(labels.get("dag_id", ""))
+    if package:
+        pod.metadata.labels = {**labels, "app": package}
+    if package and of_executor:
+        _sync_only(pod, package)
+    if pod.metadata.namespace != settings.jobs_namespace:
+        return
+    if package and not of_executor:
+        _give_account(pod, package, settings)
+    _restrict(pod)
+
+
+# --- what the chart says ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The contents of policy.json. The defaults are the strict ones.
+
+    Args:
+        default_package: whose files directly in the root are; None: nobody's.
+        dag_ids: ids that need not begin with their package's name.
+        jobs_namespace: where packages' pods run.
+        packages: those with a service account there; empty: any.
+    """
+
+    default_package: str | None = None
+    dag_ids: frozenset[str] = frozenset()
+    jobs_namespace: str = "etl-jobs"
+    packages: frozenset[str] = frozenset()
+
+    def has_account(self, package: str) -> bool:
+        """Whether a service account of the package's name is in the jobs' namespace."""
+        return not self.packages or package in self.packages
+
+
+class SettingsFile:
+    """policy.json, read again when it changed: Kubernetes updates a ConfigMap under a running process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen: tuple[int, ...] | None = None
+        self._settings: Settings | None = None
+
+    def read(self) -> Settings:
+        """The settings; the strict defaults, and a line in the log, while the file is missing or broken."""
+        try:
+            stat = self.path.stat()
+            seen: tuple[int, ...] = (stat.st_mtime_ns, stat.st_ino, stat.st_size)
+        except OSError:
+            seen = ()
+        if self._settings is None or seen != self._seen:
+            self._seen = seen
+            try:
+                self._settings = _decode(self.path.read_bytes())
+            except (OSError, ValueError, RecursionError) as error:
+                self._settings = Settings()
+                log.error("%s cannot be used (%s): strict rules hold until it is mended", self.path, error)
+        return self._settings
+
+
+def _decode(data: bytes) -> Settings:
+    document = json.loads(data)
+    if not isinstance(document, dict):
+        raise ValueError("not a JSON object")
+    namespace = document.get("jobs_namespace", Settings.jobs_namespace)
+    default = document.get("default_package")
+    if not (isinstance(namespace, str) and namespace):
+        raise ValueError("'jobs_namespace' is not a name")
+    return Settings(
+        None if default is None else check_package(default),
+        frozenset(_names(document, "dag_ids")),
+        namespace,
+        frozenset(check_package(p) for p in _names(document, "packages")),
+    )
+
+
+def _names(document: dict[str, Any], field: str) -> list[str]:
+    names = document.get(field, [])
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise ValueError(f"{field!r} is not a list of names")
+    return names
+
+
+# --- whose a DAG is ---------------------------------------------------------------------------------------------
+
+_packages: dict[str, str] = {}  # of the DAGs that this process accepted: the hook sees a pod and no DAG
+
+
+def _package(dag: Any, settings: Settings) -> str:
+    path = _path(dag)
+    if path is None:
+        raise AirflowClusterPolicyViolation(
+            f"DAG {dag.dag_id!r} in {dag.fileloc} lies outside of the DAGs folder, where no package is; "
+            "move the file into its package's folder"
+        )
+    package = _package_of_path(path, settings)
+    if package:
+        return package
+    if len(path.parts) == 1:
+        raise AirflowClusterPolicyViolation(
+            f"DAG {dag.dag_id!r} in {path} lies directly in the DAGs folder, so in no package; "
+            "move the file into its package's folder"
+        )
+    raise AirflowClusterPolicyViolation(
+        f"DAG {dag.dag_id!r} in {path} is in no package, since {path.parts[0]!r} is not usable as a package's name; "
+        "name the folder by lower-case words and digits joined by '_', 2 to 40 characters"
+    )
+
+
+def _path(dag: Any) -> PurePath | None:
+    """The file below the root of its bundle; links are not followed, so a package's name is still in it.
+
+    Airflow's importer sets `relative_fileloc` before any policy runs (airflow/dag_processing/importers/python_importer.py).
+    It is absolute where a bag knows no bundle: `DagBag()`, as some commands and tests make it, reads the DAGs folder.
+    """
+    path = PurePath(dag.relative_fileloc or dag.fileloc)
+    if not path.is_absolute():
+        return path
+    folder = conf.get_mandatory_value("core", "dags_folder")
+    return path.relative_to(folder) if path.is_relative_to(folder) else None
+
+
+def _where(dag: Any) -> PurePath | str:
+    return _path(dag) or str(dag.fileloc)
+
+
+def _package_of_path(path: PurePath, settings: Settings) -> str | None:
+    if len(path.parts) == 1:
+        return settings.default_package
+    return path.parts[0] if _is_package(path.parts[0]) else None
+
+
+def _is_package(name: str) -> bool:
+    try:
+        return bool(check_package(name))
+    except ValueError:
+        return False
+
+
+def _check_id(dag: Any, package: str, settings: Settings) -> None:
+    dag_id, where = dag.dag_id, _where(dag)
+    if len(dag_id) > MAX_DAG_ID:
+        raise AirflowClusterPolicyViolation(
+            f"DAG id {dag_id!r} in {where} has {len(dag_id)} characters, {MAX_DAG_ID} is the most that a Kubernetes label "
+            "can hold; shorten it"
+        )
+    if not _LABEL.fullmatch(dag_id):
+        raise AirflowClusterPolicyViolation(
+            f"DAG id {dag_id!r} in {where} is not usable as a Kubernetes label; "
+            "use letters, digits, '_', '-' and '.' only, and a letter or digit at both ends"
+        )
+    if dag_id in settings.dag_ids:
+        return
+    owner = _owner_of_id(dag, package, settings)
+    if owner is None:
+        raise AirflowClusterPolicyViolation(
+            f"DAG id {dag_id!r} in {where} does not begin with '{package}_', so it could be another package's; "
+            f"name it '{package}_{dag_id}'"
+        )
+    if owner != package:
+        raise AirflowClusterPolicyViolation(
+            f"DAG id {dag_id!r} in {where} is one of package {owner!r}, not of {package!r}; "
+            "rename the DAG, or move its file to that package"
+        )
+
+
+def _owner_of_id(dag: Any, package: str, settings: Settings) -> str | None:
+    """The package whose name the id is or begins with, the longest first: of `team` and `team_a`, the latter."""
+    path = _path(dag)
+    assert path  # `_package` refused it else
+    root = Path(dag.fileloc).parents[len(path.parts) - 1]
+    for name in _beginnings(dag.dag_id):
+        if name == package or name in settings.packages or (_is_package(name) and (root / name).is_dir()):
+            return name
+    return None
+
+
+def _beginnings(dag_id: str) -> Iterator[str]:
+    """`a_b_c`, `a_b`, `a`."""
+    while dag_id:
+        yield dag_id
+        dag_id = dag_id.rpartition("_")[0]
+
+
+def _check_team(dag: Any, package: str) -> None:
+    """The publisher's rules: who is asked when it fails, and how it is found in a list of all teams' DAGs."""
+    owners = {task.owner for task in dag.tasks} or {dag.default_args.get("owner", "")}
+    if owners & {"", DEFAULT_OWNER}:
+        raise AirflowClusterPolicyViolation(
+            f"DAG {dag.dag_id!r} in {_where(dag)} has tasks without an owner of their own (Airflow's default is "
+            f"{DEFAULT_OWNER!r}); add default_args={{'owner': '<your team>'}}"
+        )
+    if not dag.tags:
+        raise AirflowClusterPolicyViolation(f"DAG {dag.dag_id!r} in {_where(dag)} has no tags; add tags=[{package!r}]")
+
+
+# --- tasks that make pods ---------------------------------------------------------------------------------------
+
+
+def _makes_pods(task: Any) -> bool:
+    """By name: the provider costs a process 85 MB and a second to import, which most that parse DAGs never need."""
+    cls = task.operator_class if task.is_mapped else type(task)
+    return any(f"{c.__module__}.{c.__qualname__}" == POD_OPERATOR for c in cls.__mro__)
+
+
+def _get(task: Any, argument: str) -> Any:
+    return task.partial_kwargs.get(argument) if task.is_mapped else getattr(task, argument, None)
+
+
+def _set(task: Any, argument: str, value: Any) -> None:
+    if not task.is_mapped:
+        setattr(task, argument, value)
+        return
+    task.partial_kwargs[argument] = value
+    # What is mapped wins over this, as it does in `expand`; `expand_kwargs` would fail the task for naming both.
+    task._disallow_kwargs_override = False
+
+
+def _written(task: Any, argument: str, section: str, key: str) -> Any:
+    """What the author wrote: the argument, else in the pod or the template handed over. None: nothing, so far as known."""
+    value = _get(task, argument)
+    given = getattr(_get(task, "full_pod_spec"), section, None)
+    value = value or getattr(given, argument, None)
+    template = _get(task, "pod_template_dict") or _template(_get(task, "pod_template_file"))
+    return value or (template.get(section) or {}).get(key)
+
+
+def _template(file: str | None) -> dict[str, Any]:
+    """The pod in a template file; nothing if it cannot be read, or not yet, since its name has Jinja in it."""
+    if not file:
+        return {}
+    try:
+        pod = yaml.safe_load(Path(file).read_bytes())
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return pod if isinstance(pod, dict) else {}
+
+
+def _kubernetes_name(package: str) -> str:
+    return package.replace("_", "-")
+
+
+def _check_account(account: Any, package: str, settings: Settings, what: str) -> None:
+    """Refuse another package's service account. One that is no package's, like `default`, is anybody's."""
+    if not isinstance(account, str) or account in ("default", _kubernetes_name(package)):
+        return
+    other = account.replace("-", "_")
+    if _is_package(other) and settings.has_account(other):
+        raise AirflowClusterPolicyViolation(
+            f"{what} asks for service account {account!r} of package {other!r}; leave service_account_name out to get "
+            f"that of {package!r}"
+        )
+
+
+# --- pods -------------------------------------------------------------------------------------------------------
+
+
+def _package_of_workload(pod: Any, settings: Settings) -> str | None:
+    """The package of the DAG that a task pod of KubernetesExecutor runs: its command has the file's relative path."""
+    for container in pod.spec.containers:
+        args = container.args or []
+        if "--json-string" in args[:-1]:
+            try:
+                workload = json.loads(args[args.index("--json-string") + 1])
+                return _package_of_path(PurePath(workload["dag_rel_path"]), settings)
+            except (ValueError, TypeError, LookupError):
+                break
+    return None
+
+
+def _sync_only(pod: Any, package: str) -> None:
+    for container in pod.spec.init_containers or []:
+        if container.name == SYNC_CONTAINER:
+            others = [v for v in container.env or [] if _field(v, "name") != "DAG_SYNC_PACKAGES"]
+            container.env = [*others, {"name": "DAG_SYNC_PACKAGES", "value": package}]
+
+
+def _give_account(pod: Any, package: str, settings: Settings) -> None:
+    account = pod.spec.service_account_name or pod.spec.service_account
+    if not account and settings.has_account(package):
+        pod.spec.service_account_name = _kubernetes_name(package)
+    _check_account(account, package, settings, f"pod {pod.metadata.name!r} of package {package!r}")
+
+
+def _restrict(pod: Any) -> None:
+    """Add what Pod Security `restricted` asks for. What the author set stays, and is the API server's to refuse."""
+    context = pod.spec.security_context = pod.spec.security_context or {}
+    _default(context, "runAsNonRoot", True)
+    _default(context, "seccompProfile", {"type": "RuntimeDefault"})
+    for container in [*pod.spec.containers, *(pod.spec.init_containers or [])]:
+        own = container.security_context = container.security_context or {}
+        capabilities = _default(own, "capabilities", {"drop": ["ALL"]})
+        _default(capabilities, "drop", ["ALL"])
+        added = set(_field(capabilities, "add") or [])
+        if not (_field(own, "privileged") or added & {"SYS_ADMIN", "CAP_SYS_ADMIN"}):  # no pod can have both
+            _default(own, "allowPrivilegeEscalation", False)
+        if container.name == XCOM_SIDECAR and _field(context, "runAsUser") is None:
+            _default(own, "runAsUser", NOBODY)  # Airflow adds it, and its image's user is root: it would never start
+
+
+def _field(item: Any, key: str) -> Any:
+    """A field by its name in YAML: the operator takes both dictionaries and models of the client, and mixes them."""
+    return item.get(key) if isinstance(item, dict) else getattr(item, _attribute(key))
+
+
+def _default(item: Any, key: str, value: Any) -> Any:
+    """Set a field that is unset. Return what it is then."""
+    if _field(item, key) is None:
+        if isinstance(item, dict):
+            item[key] = value
+        else:
+            setattr(item, _attribute(key), value)
+    return _field(item, key)
+
+
+def _attribute(key: str) -> str:
+    return re.sub("([A-Z])", r"_\1", key).lower()
+
+
+# Read here once, so that the processes forked for each file find it read, and a broken file is told once and not by each.
+_settings = SettingsFile(Path(__file__).with_name("policy.json"))
+_settings.read()
