@@ -1,0 +1,179 @@
+"""Runs inside Airflow: answers one question a line, each in a fork, as dag-processor parses each file in one.
+
+Airflow has loaded the policies from `$AIRFLOW_HOME/config`, the way it does in the cluster.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import structlog
+from airflow.dag_processing.dagbag import BundleDagBag, DagBag
+from airflow.dag_processing.processor import DagFileParseRequest, _parse_file
+from airflow.executors.workloads import BundleInfo, ExecuteTask
+from airflow.executors.workloads.task import TaskInstanceDTO
+from airflow.sdk.execution_time import task_runner
+
+KUBERNETES = "kubernetes.client"
+
+
+def parse(root: str, bundle: bool = True) -> dict[str, Any]:
+    """Read a folder of DAGs. Return the accepted ones' ids, the import errors, and whether the provider was loaded."""
+    bag = _bag(root) if bundle else DagBag(root, include_examples=False)
+    return {"dags": sorted(bag.dags), "errors": bag.import_errors, "provider": KUBERNETES in sys.modules}
+
+
+def process(root: str, file: str) -> dict[str, Any]:
+    """Read a file as the child of dag-processor does."""
+    request = DagFileParseRequest(
+        file=f"{root}/{file}", bundle_path=Path(root), bundle_name="dags-folder", callback_requests=[]
+    )
+    result = _parse_file(request, structlog.get_logger())
+    assert result
+    return {
+        "dags": {d.dag_id: d.data for d in result.serialized_dags},
+        "errors": {Path(f).name: e for f, e in (result.import_errors or {}).items()},
+    }
+
+
+def run(bundle: str, file: str, dag_id: str, task_id: str) -> dict[str, Any]:
+    """Get a task as the task runner does. Return its arguments, or how the runner ended."""
+    ti = SimpleNamespace(dag_id=dag_id, task_id=task_id, model_dump=lambda **_: {})
+    what = SimpleNamespace(
+        bundle_info=BundleInfo(name=bundle),
+        dag_rel_path=file,
+        ti=ti,
+        ti_context=SimpleNamespace(max_tries=0, task_reschedule_count=99),
+        start_date=None,
+        sentry_integration="",
+    )
+    try:
+        task = task_runner.parse(what, structlog.get_logger()).task  # type: ignore[arg-type]
+    except SystemExit as end:
+        return {"exit": end.code}
+    return {"namespace": task.namespace, "labels": task.labels, "service_account_name": task.service_account_name}
+
+
+def pod(root: str, dag_id: str, task_id: str, mapped: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The pod that a task asks for, as the API server would get it; `mapped`: what it is expanded with."""
+    from kubernetes.client import ApiClient
+
+    bag = _bag(root)
+    if dag_id not in bag.dags:
+        return {"errors": bag.import_errors}
+    dag = bag.dags[dag_id]
+    task = dag.get_task(task_id)
+    context = {
+        "ti": SimpleNamespace(dag_id=dag_id, task_id=task_id, map_index=0 if mapped else -1, try_number=1),
+        "run_id": "manual",
+        "dag": dag,
+    }
+    try:
+        task = task.unmap(mapped) if mapped else task
+        task.hook = SimpleNamespace(
+            get_namespace=lambda: None,
+            is_in_cluster=True,
+            get_xcom_sidecar_container_image=lambda: None,
+            get_xcom_sidecar_container_resources=lambda: None,
+        )
+        build = getattr(task, "build_job_request_obj", task.build_pod_request_obj)
+        return {"pod": ApiClient().sanitize_for_serialization(build(context))}
+    except Exception as error:
+        return {"errors": {"": f"{type(error).__name__}: {error}"}}
+
+
+def executor_pod(dag_id: str, file: str, template: str, override: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The pod that KubernetesExecutor makes for a task of `file`: its scheduler's own `run_next`, up to the API call."""
+    from airflow.models.taskinstancekey import TaskInstanceKey
+    from airflow.providers.cncf.kubernetes.executors.kubernetes_executor_types import KubernetesJob
+    from airflow.providers.cncf.kubernetes.executors.kubernetes_executor_utils import AirflowKubernetesScheduler
+    from airflow.providers.cncf.kubernetes.kube_config import KubeConfig
+    from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+    from kubernetes.client import ApiClient
+
+    made: list[Any] = []
+    scheduler = object.__new__(AirflowKubernetesScheduler)
+    scheduler.__dict__ |= {
+        "namespace": "airflow",
+        "scheduler_job_id": "1",
+        "kube_config": KubeConfig(),
+        "run_pod_async": lambda pod, **_: made.append(pod),
+    }
+    ti = TaskInstanceDTO(
+        id=uuid.uuid4(), dag_version_id=uuid.uuid4(), task_id="one", dag_id=dag_id, run_id="manual", try_number=1,
+        pool_slots=1, queue="default", priority_weight=1,
+    )  # fmt: skip
+    workload = ExecuteTask(
+        ti=ti, dag_rel_path=Path(file), token="", log_path=None, bundle_info=BundleInfo(name="dags-folder")
+    )
+    config = PodGenerator.deserialize_model_dict(override) if override else None
+    scheduler.run_next(
+        KubernetesJob(TaskInstanceKey(dag_id, "one", "manual", 1, -1), [workload], config, template)  # type: ignore[arg-type]
+    )
+    return {"pod": ApiClient().sanitize_for_serialization(made[0])}
+
+
+def read(path: str, move: tuple[str, str] | None = None) -> dict[str, Any]:
+    """Read a policy.json twice, and after a file was moved. Return what was read, and the lines logged."""
+    import airflow_local_settings as policies
+
+    lines: list[str] = []
+    policies.log.error = lambda text, *args: lines.append(text % args)  # type: ignore[method-assign]
+    file = policies.SettingsFile(Path(path))
+    first, second = file.read(), file.read()
+    result = {"settings": _plain(first), "cached": first is second, "log": lines}
+    if move:
+        Path(move[0]).replace(move[1])
+        result["moved"] = _plain(file.read())
+    return result
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    return {k: sorted(v) if isinstance(v, frozenset) else v for k, v in vars(settings).items()}
+
+
+def leaked() -> dict[str, Any]:
+    """Names of the policies' module that are in Airflow's own settings."""
+    import airflow.settings
+
+    return {"names": [n for n in ("Settings", "MAX_DAG_ID", "check_package") if hasattr(airflow.settings, n)]}
+
+
+def _bag(root: str) -> BundleDagBag:
+    return BundleDagBag(root, bundle_path=Path(root), bundle_name="dags-folder")
+
+
+def answer(line: str, output: int) -> None:
+    """Answer a question in this process and end it."""
+    question = json.loads(line)
+    try:
+        result = globals()[question.pop("ask")](**question)
+    except BaseException:
+        result = {"crash": traceback.format_exc()}
+    with os.fdopen(output, "w") as stream:
+        stream.write(json.dumps(result, default=str) + "\n")
+    os._exit(0)
+
+
+def main() -> None:
+    """Answer till the input ends."""
+    output = int(sys.argv[1])
+    for module in sys.argv[2:]:  # once here, not in each fork
+        importlib.import_module(module)
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            answer(line, output)
+        os.waitpid(child, 0)
+
+
+if __name__ == "__main__":
+    main()
