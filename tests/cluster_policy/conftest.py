@@ -26,6 +26,7 @@ POLICY: dict[str, Any] = {
     "packages": ["sales", "finance", "team", "team_a", "sales_eu2"],
 }
 
+NO_EXAMPLES = {"AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
 PROVIDER = [f"airflow.providers.cncf.kubernetes.{m}" for m in ("operators.job", "executors.kubernetes_executor_utils")]
 
 
@@ -71,17 +72,17 @@ def install(home: Path) -> None:
 
 
 @contextmanager
-def start(home: Path, *modules: str) -> Iterator[Policies]:
-    """An Airflow in `home` that has loaded the policies, and `modules`."""
+def start(home: Path, *modules: str, settings: Mapping[str, str] | None = None) -> Iterator[Policies]:
+    """An Airflow in `home` that has loaded the policies, and `modules`. `settings`: variables beside its own."""
     install(home)
     bundles = [
         {"name": n, "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {"path": f"{home}/{p}"}}
         for n, p in (("dags-folder", "dags"), ("elsewhere", "bundles/git/versions/0a1b2c/src/dags"))
     ]  # fmt: skip
-    settings = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles)}
-    airflow = Airflow(home, home / "dags", settings=settings)
+    own = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles)}
+    airflow = Airflow(home, home / "dags", settings=NO_EXAMPLES | own | dict(settings or {}))
     answers, output = os.pipe()  # Airflow logs to its own output
-    command = [sys.executable, Path(__file__).with_name("inside.py"), str(output), *modules]
+    command = [sys.executable, str(Path(__file__).with_name("inside.py")), str(output), *modules]
     with (home / "inside.log").open("w") as log:
         process = subprocess.Popen(
             command,
@@ -146,4 +147,4 @@ with DAG({dag_id!r}, {shown}):
 @pytest.fixture
 def parse(policies: Policies) -> Callable[[Mapping[str, str]], dict[str, Any]]:
     """Write files into the DAGs folder and read it."""
-    return lambda files: policies.ask("parse", root=str(write(policies.airflow.dags, files)))  # type: ignore[no-any-return]
+    return lambda files: policies.ask("parse", root=str(write(policies.airflow.dags, files)))
