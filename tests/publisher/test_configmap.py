@@ -108,6 +108,7 @@ def test_the_same_files_give_the_same_manifest(folder: Folder, tmp_path: Path):
     for file in first.iterdir():
         os.utime(file, (1, 1))
     assert quick(first).out == quick(folder(FILES)).out == MANIFEST
+    assert configmap.manifest("sales_eu", "airflow", dict(sorted(FILES.items(), reverse=True))).decode() == MANIFEST
 
 
 def test_no_binary_file_and_no_ignore_file(folder: Folder):
@@ -129,7 +130,7 @@ def test_hidden_files_and_caches_are_left_out(folder: Folder):
 
 
 AWKWARD = [
-    "", "\n", "\n\n", " x", "\tx\n", "x ", "x\t\ny\n", "x\n\n\n", "x\n\n\ny", "x\n \ny\n", "x\n\ty\n    z\n", "a\rb", "a\r\n", "---\n...\n",
+    "", "\n", "\n\n", " x", "\tx\n", "x ", "x\t\ny\n", "x\n\n\n", "x\n\n\ny", "x\n \ny\n", "x\n  \n", "x\n\t", "x\n \n\n", "x \n\n\n", "x\n\ty\n    z\n", "a\rb", "a\r\n", "---\n...\n",
     "# c\n", "'\"\\\n", "- x: {y}\n", "null", "1.10", "\0", "\x7f\x85\u2028\u2029\ufeff", "é 😀 \u00a0\n", "\U000e0001", "%TAG\n", "\ufffe", "|\n>",
     "x" * 100_000 + "\n",
 ]  # fmt: skip

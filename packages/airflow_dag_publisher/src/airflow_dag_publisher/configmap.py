@@ -99,16 +99,11 @@ def _text(data: bytes) -> str | None:
 
 def _scalar(text: str) -> str:
     """A value below `data`: lines as they are where every YAML reader gives back the same, else a quoted string."""
-    lines = text.split("\n")
-    if (
-        not text
-        or text[0].isspace()
-        or any(line != line.rstrip() for line in lines)
-        or not all(c.isprintable() for c in text.replace("\n", "").replace("\t", ""))
-    ):
+    if not text or text[0].isspace() or not all(c.isprintable() or c in "\n\t" for c in text):
         return _quoted(text)
+    lines = text.removesuffix("\n").split("\n")
     keep = "-" if not text.endswith("\n") else "+" if text.endswith("\n\n") else ""
-    return "\n".join([f"|{keep}", *(f"    {line}" if line else "" for line in lines[: None if keep == "-" else -1])])
+    return "\n".join([f"|{keep}", *(f"    {line}" if line else "" for line in lines)])
 
 
 def _quoted(text: str) -> str:
