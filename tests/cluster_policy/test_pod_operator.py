@@ -181,6 +181,19 @@ def test_what_is_mapped_wins_and_the_hook_labels_it(pod: Make, expand: str) -> N
     assert made["metadata"]["labels"]["app"] == "team_a"
 
 
+@pytest.mark.parametrize("mapped", [None, {"cmds": ["a"]}])
+def test_a_subclass_s_own_namespace_is_kept(pod: Make, mapped: dict[str, Any] | None) -> None:
+    """As EksPodOperator has `default`, in a cluster of its own."""
+    cls = """
+class Mine(KubernetesPodOperator):
+    def __init__(self, namespace="default", **kwargs):
+        super().__init__(namespace=namespace, **kwargs)
+"""
+    task = PARTIAL.format("").replace("KubernetesPodOperator", "Mine") + ".expand(cmds=[['a']])"
+    made = pod(cls + (task if mapped else operator(cls="Mine")), mapped=mapped)
+    assert facts(made) == ("default", None, "team_a", "team_a_x")
+
+
 def test_another_package_s_account_is_refused_when_mapped(ask: Make) -> None:
     task = f"{PARTIAL.format('')}.expand(service_account_name=['sales'])"
     (text,) = ask(task, mapped={"service_account_name": "sales"})["errors"].values()

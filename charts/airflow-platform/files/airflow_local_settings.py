@@ -17,6 +17,7 @@ Beside this file lie `dag_protocol.py` and `policy.json`, which the chart render
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import re
@@ -288,7 +289,11 @@ def _makes_pods(task: Any) -> bool:
 
 
 def _get(task: Any, argument: str) -> Any:
-    return task.partial_kwargs.get(argument) if task.is_mapped else getattr(task, argument, None)
+    if not task.is_mapped:
+        return getattr(task, argument, None)
+    known = inspect.signature(task.operator_class.__init__).parameters.get(argument)
+    default = known.default if known else None  # some subclasses have a namespace of their own
+    return task.partial_kwargs.get(argument, default)
 
 
 def _set(task: Any, argument: str, value: Any) -> None:
