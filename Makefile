@@ -36,7 +36,7 @@ lint: setup ## ruff, mypy --strict, shellcheck, terraform fmt
 	@ruff check .
 	@ruff format --check .
 	@mypy
-	@shellcheck scripts/*.sh .ci/run
+	@shellcheck -x scripts/*.sh scripts/manage/*.sh .ci/run
 	@if command -v terraform >/dev/null; then terraform fmt -check -recursive terraform; \
 		else echo "lint: no terraform on this machine; its files were not checked"; fi
 

@@ -123,7 +123,7 @@ def set_up(demo: Demo) -> None:
         demo.outputs = json.loads(done.stdout)
         roles = demo.outputs["roles"]
         assert isinstance(roles, dict)
-        arns = {**roles["publishers"], "dag_sync": roles["dag_sync"], "dag_adopter": roles["dag_adopter"]}
+        arns = {**roles["publishers"], "dag_sync": roles["dag_processor"], "dag_adopter": roles["dag_adopter"]}
         demo.roles = {name: demo.aws.assume(arn) for name, arn in arns.items()}
         database.result()
         seen.append(f"Terraform made bucket {demo.bucket} and {len(arns)} roles; Airflow's database is migrated")

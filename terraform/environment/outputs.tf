@@ -10,11 +10,10 @@ output "region" {
 
 output "roles" {
   description = "ARNs of the roles: by component, and of each package's publisher."
-  value = {
-    dag_sync    = aws_iam_role.dag_sync.arn
-    dag_adopter = aws_iam_role.dag_adopter.arn
-    publishers  = { for package, role in module.package_role : package => role.arn }
-  }
+  value = merge(
+    { for component, role in aws_iam_role.component : component => role.arn },
+    { publishers = { for package, role in module.package_role : package => role.arn } },
+  )
 }
 
 output "repositories" {

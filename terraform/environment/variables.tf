@@ -3,8 +3,8 @@ variable "environment" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.environment)) && !contains(["manifests", "pointers"], var.environment)
-    error_message = "\"${var.environment}\" is no environment name: use lower-case letters, digits and single hyphens, a letter first, and neither \"manifests\" nor \"pointers\", which the bucket uses itself."
+    condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.environment)) && !contains(["logs", "manifests", "pointers"], var.environment)
+    error_message = "\"${var.environment}\" is no environment name: use lower-case letters, digits and single hyphens, a letter first, and none of \"logs\", \"manifests\", \"pointers\", which the bucket uses itself."
   }
 }
 
@@ -44,7 +44,7 @@ variable "packages" {
 }
 
 variable "readers" {
-  description = "ARNs of the users and roles that may take the roles dag-sync and dag-adopter. Empty: the account itself, where IAM decides who may."
+  description = "ARNs of the users and roles that may take the roles of Airflow's components and of dag-adopter. Empty: the account itself, where IAM decides who may."
   type        = list(string)
   default     = []
 

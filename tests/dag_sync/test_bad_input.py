@@ -95,6 +95,8 @@ BAD_MANIFESTS: dict[str, dict[str, Any]] = {
     "a zip behind something": {"files": {"x.csv": b"#" * 1000 + archive()}},
     "an ignore file that ends Airflow": {"files": {".airflowignore": b"[z-a]\n"}},
     "an ignore file that brings back": {"files": {"sub/.airflowignore": b"!*\n"}},
+    "an ignore file that brings back after a lone CR": {"files": {"sub/.airflowignore": b"x\r!..*\n"}},
+    "an ignore file with a backslash before a lone CR": {"files": {".airflowignore": b"a\\\rb\n"}},
     "an ignore file that is not UTF-8": {"files": {".airflowignore": b"\xff"}},
     "Python that does not compile": {"files": {"a.py": b"def (:\n"}},
     "Python with a NUL": {"files": {"a.py": b"x = 1\0\n"}},

@@ -70,6 +70,7 @@ class Airflow:
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",  # as the chart has it
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.url,
             "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
             **shipped_settings(),

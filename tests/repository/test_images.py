@@ -270,7 +270,7 @@ def test_what_the_raspberry_pi_runs_has_arm64(name: str) -> None:
 
 
 def test_the_airflow_image_is_the_airflow_of_the_rest() -> None:
-    assert PINS["airflow"]["tag"] == pinned("airflow")
+    assert PINS["airflow"]["tag"] == f"{pinned('airflow')}-python{pinned('python')}"
 
 
 def test_the_flat_lines_still_read_as_make_reads_them() -> None:
@@ -291,7 +291,7 @@ def test_the_images_are_those_of_the_chart() -> None:
         assert member
         values = yaml.safe_load(member.read())
     chart = {
-        "airflow": {"repository": values["defaultAirflowRepository"], "tag": values["defaultAirflowTag"]},
+        "airflow": {"repository": values["defaultAirflowRepository"], "tag": f"{values['defaultAirflowTag']}-python{pinned('python')}"},
         "postgresql": values["postgresql"]["image"],
         "git-sync": values["images"]["gitSync"],
         "statsd-exporter": values["images"]["statsd"],

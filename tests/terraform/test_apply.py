@@ -32,7 +32,7 @@ def sales(aws, demo):
 
 @pytest.fixture(scope="module")
 def dag_sync(aws, demo):
-    return aws.client("s3", aws.assume(demo["roles"]["dag_sync"]))
+    return aws.client("s3", aws.assume(demo["roles"]["dag_processor"]))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_who_has_no_policy_is_refused(aws, demo):
 def test_a_role_is_taken_by_named_principals_only(aws, demo):
     """Being allowed to call AssumeRole is not enough."""
     stranger = aws.create_user("stranger", "sts:AssumeRole")
-    for role in (demo["roles"]["dag_sync"], demo["roles"]["dag_adopter"], *demo["roles"]["publishers"].values()):
+    for role in (demo["roles"]["dag_processor"], demo["roles"]["dag_adopter"], *demo["roles"]["publishers"].values()):
         assert outcome(aws.assume, role_arn=role, caller=stranger) == "AccessDenied"
         assert outcome(aws.assume, role_arn=role) == "ok"
 
@@ -163,7 +163,7 @@ def test_destroy_is_refused_while_the_bucket_holds_dags(manage, aws, admin, demo
         f"manage.sh: bucket {bucket} still holds 2 object versions besides the marker, so nothing was deleted;"
         " empty it first, old versions and delete markers too.\n"
     )
-    assert aws.assume(demo["roles"]["dag_sync"]), "the roles are still there"
+    assert aws.assume(demo["roles"]["dag_processor"]), "the roles are still there"
 
     empty(admin, bucket)
     manage.ok("destroy", "demo", "--yes")

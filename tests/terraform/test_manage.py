@@ -54,7 +54,7 @@ def test_it_runs_from_any_folder(tmp_path):
 
 
 def test_without_terraform_it_says_so(tmp_path):
-    for tool in ("bash", "env", "dirname", "basename", "sed", "awk", "paste"):
+    for tool in ("bash", "env", "dirname", "basename", "sed", "awk", "paste", "mktemp", "rm"):
         (tmp_path / tool).symlink_to(shutil.which(tool))
     done = Manage({"PATH": str(tmp_path)})("plan", "dev")
     assert (done.returncode, done.stderr) == (
@@ -66,9 +66,9 @@ def test_without_terraform_it_says_so(tmp_path):
 def test_help_names_every_command():
     done = Manage()("--help")
     assert done.returncode == 0
-    for command in ("init", "plan", "apply", "destroy", "output"):
+    for command in ("init", "plan", "apply", "destroy", "output", "render", "diff", "deploy", "status"):
         assert f"\n  {command} " in done.stdout
 
 
 def test_shellcheck_finds_nothing():
-    subprocess.run(["shellcheck", MANAGE], check=True)
+    subprocess.run(["shellcheck", "--external-sources", MANAGE], check=True, cwd=MANAGE.parents[1])

@@ -10,6 +10,9 @@ from tests.terraform.policy import allows
 pytestmark = needs_terraform
 
 ACCOUNT = "123456789012"
+COMPONENTS = ("scheduler", "dag_processor", "triggerer", "worker", "api_server", "dag_adopter")
+READERS = ("scheduler", "dag_processor", "worker", "dag_adopter")  # of DAGs
+LOGGERS = {"scheduler": True, "triggerer": True, "worker": True, "api_server": False}  # whether they write
 PACKAGES = {
     "sales": {"publishers": [f"arn:aws:iam::{ACCOUNT}:role/sales-ci"]},
     "finance": {"publishers": [f"arn:aws:iam::{ACCOUNT}:user/finance-ci"]},
@@ -33,11 +36,10 @@ def bucket(environment):
 
 def test_the_set_of_resources(plan):
     assert set(plan.resources) == {
-        "aws_iam_role.dag_adopter",
-        "aws_iam_role.dag_sync",
-        "aws_iam_role_policy.dag_adopter",
-        "aws_iam_role_policy_attachment.dag_adopter_read",
-        "aws_iam_role_policy_attachment.dag_sync_read",
+        *(f'aws_iam_role.component["{component}"]' for component in COMPONENTS),
+        *(f'aws_iam_role_policy_attachment.component_reads_dags["{component}"]' for component in READERS),
+        *(f'aws_iam_role_policy.logs["{component}"]' for component in LOGGERS),
+        "aws_iam_role_policy.adopt",
         "module.dag_bucket.aws_s3_bucket.this",
         "module.dag_bucket.aws_s3_bucket_lifecycle_configuration.this[0]",
         "module.dag_bucket.aws_s3_bucket_ownership_controls.this",
@@ -68,9 +70,8 @@ def test_names_carry_the_environment(plan, environment):
     }
     assert names == {
         f"airflow-dags-{environment}-{ACCOUNT}",
-        f"airflow-{environment}-dag-adopter",
+        *(f"airflow-{environment}-{component.replace('_', '-')}" for component in COMPONENTS),
         f"airflow-{environment}-dag-read",
-        f"airflow-{environment}-dag-sync",
         f"airflow-{environment}-publish-finance",
         f"airflow-{environment}-publish-sales",
         f"airflow-{environment}/finance",
@@ -136,9 +137,9 @@ def test_only_the_named_publishers_take_a_package_s_role(plan, package):
     assert statement["Principal"] == {"AWS": PACKAGES[package]["publishers"][0]}
 
 
-@pytest.mark.parametrize("role", ["dag_sync", "dag_adopter"])
+@pytest.mark.parametrize("role", COMPONENTS)
 def test_without_named_readers_the_account_decides_who_reads(plan, role):
-    [statement] = plan.statements(f"aws_iam_role.{role}", "assume_role_policy")
+    [statement] = plan.statements(f'aws_iam_role.component["{role}"]', "assume_role_policy")
     assert statement["Principal"] == {"AWS": ACCOUNT}
 
 
@@ -149,7 +150,7 @@ def test_every_statement_has_a_sid(plan):
         for attribute in ("policy", "assume_role_policy")
         if attribute in values and "lifecycle" not in address
     ]
-    assert len(policies) == 9
+    assert len(policies) == 17
     assert all(statement.get("Sid") for policy in policies for statement in plan.statements(*policy))
 
 
@@ -251,14 +252,28 @@ def test_a_reader_reads_its_own_environment_only(plan, bucket, environment):
 
 def test_the_adopter_adds_manifests_and_pointers_to_a_reader(plan, bucket, environment):
     reads = plan.statements("module.dag_read.aws_iam_policy.this")
-    statements = reads + plan.statements("aws_iam_role_policy.dag_adopter")
+    statements = reads + plan.statements("aws_iam_role_policy.adopt")
     assert list(verdicts(statements, ADOPTER, bucket, environment)) == ADOPTER
+
+
+@pytest.mark.parametrize(("component", "writes"), LOGGERS.items())
+def test_task_logs_are_apart_from_dags(plan, bucket, environment, component, writes):
+    requests = [
+        ("s3:GetObject", "logs/{e}/dag_id=x/a.log", True),
+        ("s3:PutObject", "logs/{e}/dag_id=x/a.log", writes),
+        ("s3:ListBucket", "logs/{e}/dag_id=x/", True),
+        ("s3:PutObject", "{e}/sales/dags/a.py", False),
+        ("s3:GetObject", "logs/other/a.log", False),
+        ("s3:DeleteObject", "logs/{e}/dag_id=x/a.log", False),
+    ]
+    statements = plan.statements(f'aws_iam_role_policy.logs["{component}"]')
+    assert list(verdicts(statements, requests, bucket, environment)) == requests
 
 
 def test_policies_name_every_action(plan):
     """A wildcard would grow with AWS."""
     addresses = [
-        a for a in plan.resources if a.endswith(("iam_role_policy.this", "iam_policy.this", "policy.dag_adopter"))
+        a for a in plan.resources if a.endswith(("iam_role_policy.this", "iam_policy.this", "policy.adopt"))
     ]
     assert len(addresses) == 4
     actions = {action for a in addresses for s in plan.statements(a) for action in [s["Action"]] if "*" in str(action)}

@@ -74,12 +74,12 @@ def package_clash(name: str, others: Iterable[str]) -> str | None:
 
 
 def check_environment(name: str) -> str:
-    """Return `name`, or raise ProtocolError. `manifests` and `pointers` are taken: they are top-level prefixes."""
+    """Return `name`, or raise ProtocolError. `logs`, `manifests` and `pointers` are taken: they are top-level prefixes."""
     if not (
         isinstance(name, str)
         and 2 <= len(name) <= 40
         and re.fullmatch(ENVIRONMENT_PATTERN, name)
-        and name not in ("manifests", "pointers")
+        and name not in ("logs", "manifests", "pointers")
     ):
         raise ProtocolError(
             f"environment name {name!r} is not usable: lower-case words and digits joined by '-', like 'dev'"
@@ -236,11 +236,11 @@ def check_ignore_file(path: str, data: bytes) -> None:
 
 
 def ignore_patterns(data: bytes) -> list[str]:
-    """The patterns of an ignore file as Airflow reads it: lines end at \\n alone, and comments go first.
+    """The patterns of an ignore file as Airflow reads it: lines end as in a text file, comments go first.
 
-    So a comment may leave a backslash at the end of a line, and U+2028 is no end of one. Raises UnicodeDecodeError.
+    So a lone \\r ends a line too, U+2028 does not, and a comment may leave a backslash at the end of one. Raises UnicodeDecodeError.
     """
-    return [_COMMENT.sub("", line) for line in data.decode("utf-8").split("\n")]
+    return [_COMMENT.sub("", line) for line in re.split("\r\n|\r|\n", data.decode("utf-8"))]
 
 
 def sha256(data: bytes) -> str:

@@ -1,0 +1,175 @@
+# The cluster's side of an environment: two Helm releases, ours before the official chart's. Sourced by manage.sh.
+# shellcheck shell=bash disable=SC2154 # its variables are manage.sh's
+
+namespace=airflow
+oldest_kubernetes=1.29.0 # for rendering without a cluster
+
+layers() { (cd "$top" && python3 -m scripts.layers "$@"); }
+
+helm() { command "$helm" ${context:+--kube-context "$context"} "$@"; }
+
+kubectl() { command kubectl ${context:+--context "$context"} "$@"; }
+
+find_helm() {
+  helm=$(type -P helm || true)
+  [[ -n $helm ]] || helm=$(printf '%s\n' "${XDG_CACHE_HOME:-$HOME/.cache}"/airflow-platform/bin/helm-* | tail -1)
+  [[ -x $helm ]] || fail 3 "helm is not on PATH; install Helm 3.19 or newer, or run 'make tools'."
+}
+
+# Everything that can be refused is refused here, before anything is touched.
+prepare() {
+  need python3 "install Python 3.11 or newer"
+  python3 -c 'import click, jsonschema, yaml' 2>/dev/null || fail 3 "Python's click, jsonschema and yaml are missing; run 'make setup'."
+  find_helm
+  [[ $command != status ]] || return 0
+  layers check "$env" ${outputs:+--outputs "$outputs"} || exit
+  read -r platform executor < <(layers platform "$env")
+  if [[ $platform == cloud && -z $outputs ]]; then
+    fail 2 "$env needs what Terraform made: 'manage.sh output $env --file outputs.json', then add --outputs outputs.json."
+  fi
+  read -r chart chart_digest < <(layers chart) || exit
+  values_of airflow-platform >"$work/airflow-platform" || exit
+  values_of airflow >"$work/airflow" || exit
+}
+
+values_of() { # RELEASE: its --values arguments, one a line, as they are seen from the repository's top
+  local file
+  layers files "$env" "$1" | while read -r file; do printf '%s\n' --values "$file"; done
+  [[ -z $outputs ]] || printf '%s\n' --values "$outputs"
+}
+
+chart_of() { # RELEASE
+  if [[ $1 == airflow ]]; then echo "$chart"; else echo charts/airflow-platform; fi
+}
+
+template() { # RELEASE
+  local values
+  mapfile -t values <"$work/$1"
+  (cd "$top" && helm template "$1" "$(chart_of "$1")" --namespace "$namespace" --kube-version "$oldest_kubernetes" "${values[@]}" "${more[@]}")
+}
+
+say_where() {
+  echo "manage.sh: $command $env, context ${context:-$(kubectl config current-context 2>/dev/null || echo none)}, namespace $namespace, chart airflow $(layers version)${chart_digest:+ sha256 ${chart_digest:0:12}}" >&2
+}
+
+render() {
+  template airflow-platform && template airflow
+}
+
+# What an apply would change, and what Helm would delete. Exit 4: something.
+diff() {
+  need kubectl "install it"
+  say_where
+  local release changed=0
+  for release in airflow-platform airflow; do
+    template "$release" >"$work/new"
+    kubectl diff --server-side --force-conflicts --namespace "$namespace" --filename "$work/new" || [[ $? -eq 1 ]] || fail 1 "kubectl could not compare $release; nothing was changed."
+    helm get manifest "$release" --namespace "$namespace" >"$work/old" 2>/dev/null || true
+    layers gone "$work/old" "$work/new"
+  done >"$work/diff"
+  cat "$work/diff"
+  [[ ! -s $work/diff ]] || changed=4
+  return "$changed"
+}
+
+status() {
+  need kubectl "install it"
+  say_where
+  helm list --namespace "$namespace" --all
+  kubectl get deployments,statefulsets,jobs,pods --namespace "$namespace"
+  kubectl get resourcequota --namespace etl-jobs
+}
+
+deploy() {
+  [[ $dry_run == no ]] || { deploy_by_hand; return; }
+  need kubectl "install it"
+  need openssl "install it"
+  say_where
+  confirm
+  kubectl get namespace "$namespace" >/dev/null 2>&1 || run "$(namespace_line)"
+  make_secrets
+  local before
+  before=$(helm history airflow-platform --namespace "$namespace" --max 1 --output json 2>/dev/null | grep -o '"revision":[0-9]*' | grep -o '[0-9]*' || true)
+  upgrade airflow-platform || fail 1 "airflow-platform was not installed, Airflow was not touched; see what helm says above, then run the same command again."
+  run "$(finished_jobs_line)"
+  upgrade airflow || {
+    if [[ -n $before ]]; then helm rollback airflow-platform "$before" --namespace "$namespace" >&2; fi
+    fail 1 "Airflow was not upgraded and runs as before; see 'kubectl get pods,events --namespace $namespace', then run the same command again."
+  }
+  echo "manage.sh: $env is deployed. 'manage.sh status $env' shows it; the first sign-in: kubectl get secret airflow-admin --namespace $namespace --output go-template='{{range .data}}{{. | base64decode}} {{end}}'" >&2
+}
+
+confirm() {
+  local answer
+  [[ $ask == yes ]] || return 0
+  read -rp "Deploy $env to this context? Only 'yes' goes on: " answer
+  [[ $answer == yes ]] || fail 2 "not deployed."
+}
+
+upgrade() { # RELEASE
+  local values
+  mapfile -t values <"$work/$1"
+  (cd "$top" && helm upgrade --install "$1" "$(chart_of "$1")" --namespace "$namespace" --atomic --timeout 20m "${values[@]}" "${more[@]}")
+}
+
+run() { # LINE: as it is printed by --dry-run
+  (cd "$top" && eval "$1")
+}
+
+namespace_line() { echo "kubectl create namespace $namespace"; }
+
+# A finished Job cannot be changed, and its time to live may not be over.
+finished_jobs_line() {
+  echo "kubectl delete jobs --namespace $namespace --selector 'release=airflow,component in (run-airflow-migrations, create-user-job)' --ignore-not-found"
+}
+
+secrets() {
+  echo airflow-keys airflow-admin airflow-database
+  [[ $executor != celery ]] || echo airflow-broker
+}
+
+# Each line can be run by hand. Contents go through files, so that no process list shows them; `create` never overwrites.
+secret_line() { # NAME
+  local create="kubectl create secret generic $1 --namespace $namespace"
+  case $1 in
+    airflow-keys) echo "$create --from-file=fernet-key=<(openssl rand -base64 32 | tr '+/' '-_' | tr -d '[:space:]') --from-file=api-secret-key=<(openssl rand -hex 32 | tr -d '[:space:]') --from-file=jwt-secret=<(openssl rand -hex 64 | tr -d '[:space:]')" ;;
+    airflow-admin) echo "$create --from-literal=username=admin --from-file=password=<(openssl rand -hex 16 | tr -d '[:space:]')" ;;
+    airflow-broker) echo "password=\$(openssl rand -hex 24) && $create --from-file=password=<(printf %s \"\$password\") --from-file=connection=<(printf 'redis://:%s@airflow-redis:6379/0' \"\$password\")" ;;
+    airflow-database)
+      if [[ $platform == pi ]]; then
+        echo "password=\$(openssl rand -hex 24) && $create --from-file=postgres-password=<(printf %s \"\$password\") --from-file=connection=<(printf 'postgresql://postgres:%s@airflow-postgresql.$namespace:5432/postgres' \"\$password\")"
+      else
+        echo "python3 -m scripts.database_secret | kubectl create --namespace $namespace --filename -"
+      fi
+      ;;
+  esac
+}
+
+make_secrets() {
+  local name missing=()
+  for name in $(secrets); do
+    kubectl get secret "$name" --namespace "$namespace" >/dev/null 2>&1 || missing+=("$name")
+  done
+  if [[ " ${missing[*]} " == *" airflow-database "* && $platform == cloud && -z ${AIRFLOW_DATABASE_URL-} ]]; then
+    fail 2 "the secret airflow-database is not there; set AIRFLOW_DATABASE_URL=postgresql://user:password@host:5432/database once, and deploy makes it."
+  fi
+  for name in "${missing[@]}"; do
+    run "$(secret_line "$name")" >&2 || fail 1 "the secret $name could not be made; nothing was deployed."
+  done
+}
+
+deploy_by_hand() {
+  local name release of values
+  echo "# $env, chart airflow $(layers version) sha256 $chart_digest; from the repository's top:"
+  namespace_line
+  for name in $(secrets); do secret_line "$name"; done
+  for release in airflow-platform airflow; do
+    [[ $release == airflow-platform ]] || finished_jobs_line
+    mapfile -t values <"$work/$release"
+    of=charts/airflow-platform
+    [[ $release == airflow-platform ]] || of="apache-airflow/airflow --version $(layers version)"
+    printf 'helm upgrade --install %s %s --namespace %s --atomic --timeout 20m' "$release" "$of" "$namespace"
+    printf ' %s' "${values[@]}" "${more[@]}"
+    printf '\n'
+  done
+}
