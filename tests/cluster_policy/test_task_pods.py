@@ -67,3 +67,11 @@ def test_a_template_without_dag_sync_is_left_alone(pod_policies: Policies, tmp_p
         "pod"
     ]
     assert "initContainers" not in pod["spec"] and pod["metadata"]["labels"]["app"] == "sales"
+
+
+def test_in_one_namespace_with_the_jobs_a_task_pod_keeps_its_account(pod_policies: Policies) -> None:
+    """The chart's account is no package's, though it could be by its name; Pod Security holds for all in there."""
+    pod_policies.say(jobs_namespace="airflow", packages=[])
+    pod = pod_policies.ask("executor_pod", dag_id="sales_x", file="sales/dags/x.py", template=TEMPLATE)["pod"]
+    assert pod["spec"]["serviceAccountName"] == "airflow-worker-kubernetes"
+    assert pod["spec"]["initContainers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
