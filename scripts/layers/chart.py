@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -47,14 +48,22 @@ def archive() -> Path | None:
     return file
 
 
+def helm() -> str | None:
+    """Helm as `make tools` built it, else the one on PATH."""
+    built = cached("").parents[1] / "bin" / f"helm-{versions()['helm']}"
+    return str(built) if built.exists() else shutil.which("helm")
+
+
 def pulled() -> Path:
     """The pinned archive, from Airflow's repository when it is not here yet. Raises ChartError."""
     found = archive()
     if found:
         return found
-    version, target = versions()["chart"], cached(versions()["chart"])
+    version, target, program = versions()["chart"], cached(versions()["chart"]), helm()
+    if program is None:
+        raise ChartError(f"there is no helm to pull the chart airflow {version} with; run 'make tools', or put its archive at {target}.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    pull = ["helm", "pull", "airflow", "--repo", REPOSITORY, "--version", version, "--destination", str(target.parent)]
+    pull = [program, "pull", "airflow", "--repo", REPOSITORY, "--version", version, "--destination", str(target.parent)]
     done = subprocess.run(pull, capture_output=True, text=True, check=False)
     found = archive() if done.returncode == 0 else None
     if found is None:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from scripts.layers.chart import archive
+from scripts.layers.chart import archive, helm
 from scripts.layers.environments import NAMESPACE, ROOT, VALUES, check_layers, environments, layer_file
-from tests.helpers.s3_servers import CACHE, pinned
+from tests.helpers.s3_servers import CACHE
 
 OUTPUTS = ROOT / "tests" / "render" / "outputs.json"
 EXTRA = ROOT / "tests" / "render" / "values"  # what a delivery leaves to env/<environment>.yaml
 OUR_CHART = ROOT / "charts" / "airflow-platform"
-KUBE_VERSION = "1.31.0"  # helm built from source believes in 1.20
+KUBE_VERSION = "1.29.0"  # the oldest supported one; helm built from source believes in 1.20
 DELIVERIES = sorted(file.stem for file in (VALUES / "delivery").glob("*.yaml"))
 EXECUTORS = sorted(file.stem for file in (VALUES / "executor").glob("*.yaml"))
 
@@ -77,13 +76,7 @@ def combination(delivery: str, executor: str, platform: str = "cloud", env: str 
 ENVIRONMENTS = [Case(name, environment.layers) for name, environment in environments().items()]
 COMBINATIONS = [combination(delivery, executor) for delivery in DELIVERIES for executor in EXECUTORS]
 CASES = [*ENVIRONMENTS, *COMBINATIONS]
-
-
-def helm() -> Path | None:
-    """Helm as `make tools` built it, else the one on PATH."""
-    built = CACHE / "bin" / f"helm-{pinned('helm')}"
-    found = str(built) if built.exists() else shutil.which("helm")
-    return Path(found) if found else None
+INCIDENT = Case("incident", (), (EXTRA / "incident.yaml",))  # what the policies must find
 
 
 def template(release: str, chart: Path, files: tuple[Path, ...], *arguments: str) -> str:
@@ -91,7 +84,7 @@ def template(release: str, chart: Path, files: tuple[Path, ...], *arguments: str
     program = helm()
     assert program, "helm is missing: make tools"
     values = [argument for file in files for argument in ("--values", str(file))]
-    command = [str(program), "template", release, str(chart), "--namespace", NAMESPACE, "--kube-version", KUBE_VERSION]
+    command = [program, "template", release, str(chart), "--namespace", NAMESPACE, "--kube-version", KUBE_VERSION]
     done = subprocess.run([*command, *values, *arguments], capture_output=True, text=True, check=False, env={**os.environ, "HELM_CACHE_HOME": str(CACHE / "helm")})
     if done.returncode:
         raise Refused(done.stderr.strip())
@@ -109,21 +102,35 @@ def ours(case: Case) -> list[Manifest]:
     return manifests(template("airflow-platform", OUR_CHART, case.our_files))
 
 
-@functools.cache
-def official_text(case: Case) -> str:
-    """The official chart, rendered for a case; as text."""
+def _official_text(case: Case) -> str:
     chart = archive()
     assert chart, "the chart archive is not here"
     return template("airflow", chart, case.files)
 
 
+class Renders:
+    """Renders every case in the background, one a core, since one takes 1.4 s; whoever asks waits for its own."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 2)
+        self._pending: dict[Case, Future[str]] = {}
+
+    def text(self, case: Case) -> str:
+        """The official chart, rendered for a case. Raises Refused."""
+        if case not in self._pending:
+            for each in dict.fromkeys([case, *CASES, INCIDENT]):
+                self._pending.setdefault(each, self._pool.submit(_official_text, each))
+        return self._pending[case].result()
+
+    def close(self) -> None:
+        """Forget what nobody asked for."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+RENDERS = Renders()
+
+
 @functools.cache
 def official(case: Case) -> list[Manifest]:
     """The official chart, rendered for a case."""
-    return manifests(official_text(case))
-
-
-def render_all(cases: list[Case]) -> None:
-    """Fill the caches above, one render a core at a time: 1.4 s each."""
-    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-        list(pool.map(official_text, cases))
+    return manifests(RENDERS.text(case))

@@ -7,6 +7,7 @@ render (and one that differs from the kept one fails); without it the kept one i
 from __future__ import annotations
 
 import configparser
+import functools
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,9 @@ from typing import Any
 
 import yaml
 
+from scripts.layers.chart import archive, versions
 from scripts.layers.environments import NAMESPACE, ROOT
+from tests.helpers.charts import ENVIRONMENTS, KUBE_VERSION, Case, official, ours
 
 KEPT = ROOT / "tests" / "render" / "inventory"
 POD_TEMPLATE = "pod_template_file.yaml"
@@ -91,7 +94,11 @@ def _pod_of(manifest: Facts) -> Facts | None:
 def _workload(manifest: Facts) -> Facts:
     pod, spec = _pod_of(manifest) or {}, manifest.get("spec") or {}
     of_pod = pod["spec"]
-    annotations = {k: v for k, v in (pod["metadata"].get("annotations") or {}).items() if not k.startswith("checksum/")}
+    annotations = {
+        k: v
+        for k, v in (pod["metadata"].get("annotations") or {}).items()
+        if not k.startswith("checksum/") and k != "airflow-platform/delivery"  # carries the refusals, tells nothing new
+    }
     names = [c["name"] for c in (of_pod.get("initContainers") or []) + of_pod["containers"]]
     facts: Facts = {
         "namespace": manifest["metadata"].get("namespace"),
@@ -200,6 +207,18 @@ def _without_nothing(facts: Facts) -> Facts:
     return {key: value for key, value in facts.items() if value not in (None, "", [], {})}
 
 
+def merge(*parts: Facts) -> Facts:
+    """Facts of several charts as one."""
+    merged: Facts = {}
+    for part in parts:
+        for key, value in part.items():
+            if isinstance(value, dict):
+                merged[key] = {**merged.get(key, {}), **value}
+            else:
+                merged[key] = [*merged.get(key, []), *value]
+    return merged
+
+
 # --- keeping ------------------------------------------------------------------------------------------------------------
 
 
@@ -235,6 +254,53 @@ def dump(facts: Facts) -> str:
     return yaml.dump({"shared": common, **compact}, Dumper=_Dumper, sort_keys=False, width=160)
 
 
+def kept(case: Case) -> Path:
+    """Where a case's inventory is kept."""
+    return KEPT / f"{case}.yaml"
+
+
+def document(case: Case, facts: Facts, like: Facts) -> str:
+    """The kept file: the digest of all that went in, and the facts that are not as in the environment `dev` (`like`)."""
+    same = [f"workloads/{ref}" for ref, w in facts["workloads"].items() if w == like["workloads"].get(ref)]
+    same += [section for section, value in facts.items() if section != "workloads" and value == like.get(section)]
+    if case.name == "dev":
+        same = []
+    own = {key: value for key, value in facts.items() if key not in same}
+    own["workloads"] = {ref: w for ref, w in facts["workloads"].items() if f"workloads/{ref}" not in same}
+    head = f"# The facts of a render of the official chart. Made by `make inventory`.\n# inputs: {inputs(case)}\n"
+    return head + dump({"asInDev": same, **own} if same else own)
+
+
+def read(case: Case) -> Facts:
+    """The facts that are kept of a case."""
+    facts = load(kept(case).read_text())
+    for name in facts.pop("asInDev", []):
+        section, _, ref = name.partition("/")
+        dev = read(ENVIRONMENTS[0])[section]
+        if ref:
+            facts[section][ref] = dev[ref]
+        else:
+            facts[section] = dev
+    return facts
+
+
+def inputs(case: Case) -> str:
+    """Digest of all that goes into a render: what makes a kept inventory stale."""
+    parts = [versions()["chart_sha256"], KUBE_VERSION, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in case.files)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def official_facts(case: Case) -> Facts:
+    """Of a fresh render when the archive is here, else as kept."""
+    return take(official(case)) if archive() else read(case)
+
+
+@functools.cache
+def inventory(case: Case) -> Inventory:
+    """What a case deploys, of both charts."""
+    return Inventory(case.name, merge(official_facts(case), take(ours(case)) if case.layers else {}))
+
+
 def load(text: str) -> Facts:
     """What `dump` wrote."""
     facts: Facts = yaml.load(text, Loader=yaml.CSafeLoader)
@@ -243,14 +309,8 @@ def load(text: str) -> Facts:
         for container in workload["containers"].values():
             env = container.get("env", [])
             if env[:1] == ["$shared"]:
-                container["env"] = [*common, *env[1:]]
+                container["env"] = sorted([*common, *env[1:]])
     return facts
-
-
-def digest(files: Iterable[Path], chart_sha256: str) -> str:
-    """Of all that goes into a render: what makes a kept inventory stale."""
-    parts = [chart_sha256, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 # --- reading ------------------------------------------------------------------------------------------------------------
