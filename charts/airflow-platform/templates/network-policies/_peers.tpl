@@ -1,0 +1,81 @@
+{{/* Places that a connection comes from or goes to: what is no pod of Airflow's. As a YAML map of peers. */}}
+{{- define "airflow-platform.places" -}}
+{{- $policies := .Values.networkPolicies -}}
+ingress:
+  {{- include "airflow-platform.namespaces" $policies.ingressNamespaces | indent 2 }}
+  {{- include "airflow-platform.cidrs" $policies.ingressCidrs | indent 2 }}
+monitoring:
+  {{- include "airflow-platform.namespaces" $policies.monitoringNamespaces | indent 2 }}
+external-database:
+  {{- include "airflow-platform.cidrs" $policies.database.cidrs | indent 2 }}
+internet:
+  {{- range $policies.internet }}
+  - ipBlock: {{ toJson . }}
+  {{- end }}
+pod-identity:
+  - ipBlock: {cidr: 169.254.170.23/32}
+dns: # CoreDNS in whatever namespace; NodeLocal DNS (169.254.20.10) and a VPC's resolver are no pods
+  - namespaceSelector: {}
+  - ipBlock: {cidr: 0.0.0.0/0, except: [169.254.169.254/32]}
+  - ipBlock: {cidr: "::/0", except: ["fd00:ec2::254/128"]}
+{{- end }}
+
+{{/* Peers that are all pods of namespaces. */}}
+{{- define "airflow-platform.namespaces" }}
+{{- range . }}
+- namespaceSelector:
+    matchLabels:
+      kubernetes.io/metadata.name: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Peers that are addresses. */}}
+{{- define "airflow-platform.cidrs" }}
+{{- range . }}
+- ipBlock: {cidr: {{ . | quote }}}
+{{- end }}
+{{- end }}
+
+{{/* Selector of a component's pods: (list root component). The official chart's PostgreSQL is a chart of its own. */}}
+{{- define "airflow-platform.podSelector" -}}
+{{- $root := index . 0 }}{{ $component := index . 1 -}}
+matchLabels:
+{{- if eq $component "postgresql" }}
+  app.kubernetes.io/name: postgresql
+  app.kubernetes.io/instance: {{ $root.Values.airflowRelease }}
+{{- else }}
+  tier: airflow
+  component: {{ $component }}
+{{- end }}
+{{- end }}
+
+{{/* A rule: (dict root side names row). None if the places are empty: an empty list of peers would mean everyone. */}}
+{{- define "airflow-platform.rule" }}
+{{- $peers := list }}{{ $places := include "airflow-platform.places" .root | fromYaml }}
+{{- range .names }}
+{{- if hasKey $places . }}
+{{- $peers = concat $peers (get $places . | default list) }}
+{{- else }}
+{{- $peers = append $peers (dict "podSelector" (include "airflow-platform.podSelector" (list $.root .) | fromYaml)) }}
+{{- end }}
+{{- end }}
+{{- if $peers }}
+- {{ .side }}:
+    {{- toYaml $peers | nindent 4 }}
+  ports:
+    - {port: {{ .row.port }}, protocol: {{ .row.protocol | default "TCP" }}}
+{{- end }}
+{{- end }}
+
+{{/* Rules that the values add: a list of {namespaces, cidrs, ports}. */}}
+{{- define "airflow-platform.egress" }}
+{{- range . }}
+- to:
+    {{- include "airflow-platform.namespaces" .namespaces | indent 4 }}
+    {{- include "airflow-platform.cidrs" .cidrs | indent 4 }}
+  ports:
+    {{- range .ports }}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
+{{- end }}
+{{- end }}
