@@ -8,8 +8,19 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from dag_store import S3Store
+from scripts.layers.chart import archive
+from tests.helpers.charts import RENDERS
 from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.s3_servers import S3Server, running, versitygw
+
+
+def pytest_report_header() -> str:
+    found = archive()
+    return f"chart: rendered from {found.name}" if found else "chart: no archive, the policies run on tests/render/inventory"
+
+
+def pytest_sessionfinish() -> None:
+    RENDERS.close()
 
 
 @pytest.fixture(scope="session")

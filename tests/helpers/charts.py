@@ -6,7 +6,7 @@ import functools
 import os
 import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,20 @@ def combination(delivery: str, executor: str, platform: str = "cloud", env: str 
     return Case(f"{delivery}-{executor}", check_layers(layers, "a combination"), extra, ours)
 
 
+def with_options(case: Case, *options: str) -> Case:
+    """A case with optional layers."""
+    layers = (*case.layers[:-1], *(f"options/{option}" for option in options), case.layers[-1])
+    return replace(case, name=f"options-{case.of('executor')}", layers=check_layers(layers, "options"))
+
+
 ENVIRONMENTS = [Case(name, environment.layers) for name, environment in environments().items()]
 COMBINATIONS = [combination(delivery, executor) for delivery in DELIVERIES for executor in EXECUTORS]
 CASES = [*ENVIRONMENTS, *COMBINATIONS]
+OPTIONS = [
+    with_options(combination("s3-sync", "celery"), "celery-autoscaling", "flower", "secrets-aws", "sign-in-oidc", "slack", "smtp"),
+    with_options(combination("git-sync", "local", "pi", "pi"), "secrets-vault", "sign-in-ldap"),
+]
+CASES += OPTIONS
 INCIDENT = Case("incident", (), (EXTRA / "incident.yaml",))  # what the policies must find
 
 
@@ -102,10 +113,15 @@ def ours(case: Case) -> list[Manifest]:
     return manifests(template("airflow-platform", OUR_CHART, case.our_files))
 
 
+def found_archive() -> Path:
+    """The official chart's archive, which the caller knows to be here."""
+    found = archive()
+    assert found, "the chart archive is not here"
+    return found
+
+
 def _official_text(case: Case) -> str:
-    chart = archive()
-    assert chart, "the chart archive is not here"
-    return template("airflow", chart, case.files)
+    return template("airflow", found_archive(), case.files)
 
 
 class Renders:

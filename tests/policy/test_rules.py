@@ -1,0 +1,329 @@
+"""Every rule over everything we deploy; and for every rule a change that it notices."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+
+from scripts.layers.chart import archive
+from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, Case, Refused, found_archive, template
+from tests.helpers.inventory import Facts, Inventory, inventory
+from tests.policy.rules import RULES
+
+BY_NAME = {str(case): case for case in CASES}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("name", RULES)
+def test_rule(case: Case, name: str) -> None:
+    found = inventory(case)
+    assert len(found.workloads) >= 8, "nothing rendered: the rule would hold for nothing"
+    offenders = list(RULES[name](case, found))
+    assert not offenders, f"{RULES[name].__doc__}\n" + "\n".join(offenders)
+
+
+def test_the_incident_is_found_by_the_names_of_the_three_pods() -> None:
+    """guide 001: scheduler and dag-processor stuck in Init, `Volume is already used by pod(s) airflow-triggerer-0`."""
+    offenders = list(RULES["no_claim_for_one_node_is_reached_from_two_pods"](INCIDENT, inventory(INCIDENT)))
+    assert {offender.partition(":")[0] for offender in offenders} == {
+        "StatefulSet/airflow-scheduler",
+        "StatefulSet/airflow-triggerer",
+        "Deployment/airflow-dag-processor",
+    }
+    assert all("claim airflow-dags is ReadWriteOnce" in offender for offender in offenders)
+
+
+def test_the_same_rule_passes_over_the_shipped_pi() -> None:
+    pi = ENVIRONMENTS[-1]
+    assert str(pi) == "pi" and not list(RULES["no_claim_for_one_node_is_reached_from_two_pods"](pi, inventory(pi)))
+
+
+@pytest.mark.skipif(archive() is None, reason="the official chart's archive is not here (make tools)")
+def test_the_incident_s_short_form_is_refused_by_the_chart() -> None:
+    """`RWO` is kubectl's way to print it; the schema wants the whole word."""
+    with pytest.raises(Refused, match=r"(?s)accessMode.*'ReadWriteOnce', 'ReadOnlyMany', 'ReadWriteMany'"):
+        template("airflow", found_archive(), INCIDENT.files, "--set", "dags.persistence.accessMode=RWO")
+
+
+# --- what each rule notices -----------------------------------------------------------------------------------------------
+
+SCHEDULER, PROCESSOR = "Deployment/airflow-scheduler", "Deployment/airflow-dag-processor"
+
+
+def _container(facts: Facts, workload: str, name: str) -> Facts:
+    found: Facts = facts["workloads"][workload]["containers"][name]
+    return found
+
+
+def _add_volume(facts: Facts, workload: str, volume: Facts, mount: str) -> None:
+    facts["workloads"][workload]["volumes"].append(volume)
+    next(c for c in facts["workloads"][workload]["containers"].values() if c["role"] == "main")["mounts"].append(mount)
+
+
+def shared_claim(facts: Facts) -> None:
+    facts.setdefault("claims", {})["team"] = {"modes": ["ReadWriteOnce"]}
+    for workload in (SCHEDULER, PROCESSOR):
+        _add_volume(facts, workload, {"name": "team", "persistentVolumeClaim": "team"}, "team:/data")
+
+
+def surging_claim(facts: Facts) -> None:
+    facts.setdefault("claims", {})["team"] = {"modes": ["ReadWriteOncePod"]}
+    _add_volume(facts, "Deployment/airflow-statsd", {"name": "team", "persistentVolumeClaim": "team"}, "team:/data")
+
+
+def claim_of_unknown_mode(facts: Facts) -> None:
+    for workload in (SCHEDULER, PROCESSOR):
+        _add_volume(facts, workload, {"name": "team", "persistentVolumeClaim": "somebody-s"}, "team:/data")
+
+
+def claim_for_dags(facts: Facts) -> None:
+    for volume in facts["workloads"][PROCESSOR]["volumes"]:
+        if volume["name"] == "dags":
+            del volume["emptyDir"]
+            volume["persistentVolumeClaim"] = "airflow-dags"
+
+
+def dags_in_api_server(facts: Facts) -> None:
+    _add_volume(facts, "Deployment/airflow-api-server", {"name": "dags", "emptyDir": None}, "dags:/opt/airflow/dags:ro")
+
+
+def no_dags_in_scheduler(facts: Facts) -> None:
+    mounts = _container(facts, SCHEDULER, "scheduler")["mounts"]
+    mounts[:] = [mount for mount in mounts if not mount.startswith("dags:")]
+
+
+def writable_dags(facts: Facts) -> None:
+    mounts = _container(facts, PROCESSOR, "dag-processor")["mounts"]
+    mounts[:] = [mount.replace("/opt/airflow/dags:ro", "/opt/airflow/dags") for mount in mounts]
+
+
+def dags_by_sub_path(facts: Facts) -> None:
+    mounts = _container(facts, PROCESSOR, "dag-processor")["mounts"]
+    mounts[:] = [mount.replace("/opt/airflow/dags:ro", "/opt/airflow/dags#sales:ro") for mount in mounts]
+
+
+def dags_elsewhere(facts: Facts) -> None:
+    mounts = _container(facts, PROCESSOR, "dag-processor")["mounts"]
+    mounts[:] = [mount.replace("/opt/airflow/dags", "/dags") for mount in mounts]
+
+
+def another_dags_folder(facts: Facts) -> None:
+    facts["airflow.cfg"]["core"]["dags_folder"] = "/usr/local/airflow/dags"
+
+
+def volume_twice(facts: Facts) -> None:
+    facts["workloads"][SCHEDULER]["volumes"].append({"name": "dags", "emptyDir": None, "sizeLimit": "1Gi"})
+
+
+def mount_of_nothing(facts: Facts) -> None:
+    _container(facts, SCHEDULER, "scheduler")["mounts"].append("nothing:/x")
+
+
+def mount_twice(facts: Facts) -> None:
+    _container(facts, SCHEDULER, "scheduler")["mounts"].append("logs:/opt/airflow/dags")
+
+
+def mount_inside_a_read_only_one(facts: Facts) -> None:
+    """What the chart's own airflowLocalSettings would do to ours."""
+    _container(facts, SCHEDULER, "scheduler")["mounts"].append("config:/opt/airflow/config/airflow_local_settings.py#x:ro")
+
+
+def unlimited_folder(facts: Facts) -> None:
+    facts["workloads"][SCHEDULER]["volumes"].append({"name": "scratch", "emptyDir": None})
+
+
+def small_volume(facts: Facts) -> None:
+    next(v for v in facts["workloads"][PROCESSOR]["volumes"] if v["name"] == "dags")["sizeLimit"] = "2047Mi"
+
+
+def ungroomed_logs(facts: Facts) -> None:
+    del facts["workloads"][SCHEDULER]["containers"]["scheduler-log-groomer"]
+
+
+def of_security(change: Callable[[Facts, Facts], None]) -> Callable[[Facts], None]:
+    """A change of a pod's and its container's security context."""
+    def changed(facts: Facts) -> None:
+        change(facts["workloads"][SCHEDULER]["security"], _container(facts, SCHEDULER, "scheduler")["security"])
+
+    return changed
+
+
+def memory_without_limit(facts: Facts) -> None:
+    del _container(facts, SCHEDULER, "scheduler")["limits"]
+
+
+def request_above_limit(facts: Facts) -> None:
+    _container(facts, SCHEDULER, "scheduler")["requests"]["memory"] = "99Gi"
+
+
+def sidecar_that_gates_nothing(facts: Facts) -> None:
+    del _container(facts, SCHEDULER, "dag-sync")["probes"]["startup"]
+
+
+def unprobed_scheduler(facts: Facts) -> None:
+    del _container(facts, SCHEDULER, "scheduler")["probes"]["liveness"]
+
+
+def shared_account(facts: Facts) -> None:
+    facts["workloads"][PROCESSOR]["serviceAccount"] = "airflow-scheduler"
+
+
+def default_account(facts: Facts) -> None:
+    facts["workloads"]["Deployment/airflow-statsd"]["serviceAccount"] = "default"
+
+
+def needless_token(facts: Facts) -> None:
+    facts["serviceAccounts"]["airflow-dag-processor"]["automount"] = True
+
+
+def no_role(facts: Facts) -> None:
+    del facts["serviceAccounts"]["airflow-scheduler"]["eks.amazonaws.com/role-arn"]
+
+
+def another_s_role(facts: Facts) -> None:
+    accounts = facts["serviceAccounts"]
+    accounts["airflow-dag-processor"] = accounts["airflow-scheduler"] | {"automount": False}
+
+
+def made_secret(facts: Facts) -> None:
+    facts.setdefault("secrets", {})["airflow-jwt-secret"] = {"keys": ["jwt-secret"], "hook": None}
+
+
+def secret_of_the_chart(facts: Facts) -> None:
+    _container(facts, SCHEDULER, "scheduler")["env"].append("X from secret airflow-metadata/connection")
+
+
+def password_in_clear(facts: Facts) -> None:
+    _container(facts, SCHEDULER, "scheduler")["env"].append("SMTP_PASSWORD=hunter2")
+
+
+def connection_in_clear(facts: Facts) -> None:
+    _container(facts, SCHEDULER, "scheduler")["env"].append("AIRFLOW_CONN_SLACK=slack://:token@")
+
+
+def secret_in_airflow_cfg(facts: Facts) -> None:
+    facts["airflow.cfg"]["api"] = {"secret_key": "x"}
+
+
+def hook(facts: Facts) -> None:
+    facts["workloads"]["Job/airflow-run-airflow-migrations"]["hook"] = "post-install"
+
+
+def latest_image(facts: Facts) -> None:
+    _container(facts, SCHEDULER, "scheduler")["image"] = "apache/airflow:latest"
+
+
+def image_for_amd64(facts: Facts) -> None:
+    """No pinned image is for amd64 alone, so one that nobody knows stands for it."""
+    _container(facts, SCHEDULER, "scheduler")["image"] = "example.org/amd64-only:1"
+
+
+def any_node(facts: Facts) -> None:
+    del facts["workloads"][SCHEDULER]["nodes"]
+
+
+def too_large_for_a_pi(facts: Facts) -> None:
+    _container(facts, SCHEDULER, "scheduler")["requests"]["memory"] = "3100Mi"
+
+
+def too_many_for_the_pis(facts: Facts) -> None:
+    facts["workloads"]["Deployment/airflow-api-server"]["replicas"] = 40
+
+
+def scheduler_as_statefulset(facts: Facts) -> None:
+    facts["workloads"]["StatefulSet/airflow-scheduler"] = facts["workloads"].pop(SCHEDULER)
+
+
+def two_processors(facts: Facts) -> None:
+    facts["workloads"][PROCESSOR]["replicas"] = 2
+
+
+def surging_processor(facts: Facts) -> None:
+    facts["workloads"][PROCESSOR]["strategy"] = {"type": "Recreate", "rollingUpdate": {"maxSurge": "100%"}}
+
+
+def regexp_ignore_files(facts: Facts) -> None:
+    facts["airflow.cfg"]["core"]["dag_ignore_file_syntax"] = "regexp"
+
+
+def greedy_dag(facts: Facts) -> None:
+    facts["airflow.cfg"]["core"]["max_active_tasks_per_dag"] = "16"
+
+
+def greedy_query(facts: Facts) -> None:
+    facts["airflow.cfg"]["scheduler"]["max_tis_per_query"] = "512"
+
+
+def service_links(facts: Facts) -> None:
+    facts["workloads"][SCHEDULER]["serviceLinks"] = True
+
+
+def no_checksum(facts: Facts) -> None:
+    facts["workloads"][SCHEDULER]["checksums"].remove("airflow-platform")
+
+
+NOTICED: list[tuple[str, str, Callable[[Facts], None]]] = [
+    ("no_claim_for_one_node_is_reached_from_two_pods", "dev", shared_claim),
+    ("no_claim_for_one_node_is_reached_from_two_pods", "dev", surging_claim),
+    ("no_claim_for_one_node_is_reached_from_two_pods", "dev", claim_of_unknown_mode),
+    ("dags_have_a_claim_only_as_a_shared_volume", "dev", claim_for_dags),
+    ("dags_have_a_claim_only_as_a_shared_volume", "pi", claim_for_dags),
+    ("those_mount_dags_that_read_them", "dev", dags_in_api_server),
+    ("those_mount_dags_that_read_them", "dev", no_dags_in_scheduler),
+    ("dags_are_writable_for_who_delivers_them_only", "dev", writable_dags),
+    ("dags_are_writable_for_who_delivers_them_only", "pi", writable_dags),
+    ("dags_are_writable_for_who_delivers_them_only", "dev", dags_by_sub_path),
+    ("dags_are_at_one_path", "dev", dags_elsewhere),
+    ("dags_are_at_one_path", "dev", another_dags_folder),
+    ("volumes_and_mounts_fit_together", "dev", volume_twice),
+    ("volumes_and_mounts_fit_together", "dev", mount_of_nothing),
+    ("volumes_and_mounts_fit_together", "dev", mount_twice),
+    ("volumes_and_mounts_fit_together", "dev", mount_inside_a_read_only_one),
+    ("folders_of_pods_are_limited", "dev", unlimited_folder),
+    ("the_budget_of_dag_sync_is_half_of_its_volume", "dev", small_volume),
+    ("logs_are_groomed_below_their_limit", "pi", ungroomed_logs),
+    ("pods_keep_to_the_restricted_standard", "dev", of_security(lambda pod, _: pod.pop("runAsNonRoot"))),
+    ("pods_keep_to_the_restricted_standard", "dev", of_security(lambda pod, _: pod.update(runAsUser=0))),
+    ("pods_keep_to_the_restricted_standard", "dev", of_security(lambda pod, _: pod.pop("seccompProfile"))),
+    ("pods_keep_to_the_restricted_standard", "dev", of_security(lambda _, own: own.pop("allowPrivilegeEscalation"))),
+    ("pods_keep_to_the_restricted_standard", "dev", of_security(lambda _, own: own.pop("capabilities"))),
+    ("containers_say_what_they_need", "dev", memory_without_limit),
+    ("containers_say_what_they_need", "dev", request_above_limit),
+    ("what_runs_is_probed", "dev", sidecar_that_gates_nothing),
+    ("what_runs_is_probed", "pi", unprobed_scheduler),
+    ("each_component_has_an_account_of_its_own", "dev", shared_account),
+    ("each_component_has_an_account_of_its_own", "dev", default_account),
+    ("each_component_has_an_account_of_its_own", "dev", needless_token),
+    ("roles_come_from_the_outputs", "dev", no_role),
+    ("roles_come_from_the_outputs", "dev", another_s_role),
+    ("nothing_secret_is_in_clear", "dev", made_secret),
+    ("nothing_secret_is_in_clear", "dev", secret_of_the_chart),
+    ("nothing_secret_is_in_clear", "dev", password_in_clear),
+    ("nothing_secret_is_in_clear", "dev", connection_in_clear),
+    ("nothing_secret_is_in_clear", "dev", secret_in_airflow_cfg),
+    ("nothing_is_a_hook", "dev", hook),
+    ("images_are_pinned", "dev", latest_image),
+    ("images_are_pinned", "pi", image_for_amd64),
+    ("pods_of_the_pi_go_to_arm64", "pi", any_node),
+    ("the_pi_cluster_carries_it", "pi", too_large_for_a_pi),
+    ("the_pi_cluster_carries_it", "pi", too_many_for_the_pis),
+    ("the_scheduler_is_a_deployment", "dev", scheduler_as_statefulset),
+    ("the_dag_processor_is_never_two", "dev", two_processors),
+    ("the_dag_processor_is_never_two", "dev", surging_processor),
+    ("airflow_sees_a_change_within_seconds", "dev", regexp_ignore_files),
+    ("one_dag_never_takes_all", "dev", greedy_dag),
+    ("one_dag_never_takes_all", "dev", greedy_query),
+    ("service_links_are_off", "dev", service_links),
+    ("a_change_of_our_code_rolls_airflow", "dev", no_checksum),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "case", "change"), NOTICED, ids=lambda v: getattr(v, "__name__", v))
+def test_the_rule_notices(name: str, case: str, change: Callable[[Facts], None]) -> None:
+    facts = copy.deepcopy(inventory(BY_NAME[case]).facts)
+    change(facts)
+    assert list(RULES[name](BY_NAME[case], Inventory(case, facts))), f"{name} does not notice {change.__doc__ or change}"
+
+
+def test_every_rule_is_shown_to_notice_something() -> None:
+    assert {name for name, _, _ in NOTICED} == set(RULES)
