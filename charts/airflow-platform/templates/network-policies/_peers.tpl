@@ -67,9 +67,10 @@ matchLabels:
 {{- end }}
 {{- end }}
 
-{{/* Rules that the values add: a list of {namespaces, cidrs, ports}. */}}
+{{/* Rules that the values add: a map of {namespaces, cidrs, ports}. A later layer takes one out with null. */}}
 {{- define "airflow-platform.egress" }}
 {{- range . }}
+{{- with . }}
 - to:
     {{- include "airflow-platform.namespaces" .namespaces | indent 4 }}
     {{- include "airflow-platform.cidrs" .cidrs | indent 4 }}
@@ -77,5 +78,6 @@ matchLabels:
     {{- range .ports }}
     - {port: {{ . }}, protocol: TCP}
     {{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
