@@ -17,6 +17,7 @@ import dag_protocol as protocol
 import dag_sync
 from airflow_dag_publisher.cli import cli
 from airflow_dag_publisher.errors import Exit
+from scripts import chart_docs
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 Schema = dict[str, Any]
@@ -145,6 +146,8 @@ def generated() -> dict[Path, str]:
         REFERENCE / "manifest.schema.json": json.dumps(manifest_schema(), indent=2) + "\n",
         REFERENCE / "pointer.schema.json": json.dumps(pointer_schema(), indent=2) + "\n",
         REFERENCE / "cli.md": command_line(),
+        chart_docs.CHART / "README.md": chart_docs.readme(),
+        chart_docs.BASE: chart_docs.base_with_checksum(),
     }
 
 

@@ -304,13 +304,13 @@ def test_watch_goes_on_after_an_error_and_tells_each_thing_once(memory: Memory):
         thread.join()
 
 
-def test_the_cluster_s_program_adopts_and_ends_at_a_signal(moto: S3Server, bucket: S3Store):
+def test_the_cluster_s_program_adopts_and_ends_at_a_signal(moto: S3Server, bucket: S3Store, tmp_path: Path):
     publish(bucket, ONE)
     program = ROOT / "charts/airflow-platform/files/dag_adopter.py"
     env = {"PATH": os.environ["PATH"], **moto.environment, "DAG_SYNC_BUCKET": bucket.bucket, "DAG_SYNC_ENVIRONMENT": "dev",
-           "DAG_ADOPTER_INTERVAL": "1"}  # fmt: skip
+           "DAG_ADOPTER_INTERVAL": "1", "DAG_ADOPTER_HEARTBEAT": str(tmp_path / "heartbeat")}  # fmt: skip
     write(bucket, PREFIX + "a.py", b"x = 1\n# by hand\n")
-    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); import dag_adopter; dag_adopter.watch.__defaults__ = (0.1, 0.1, None); sys.exit(dag_adopter.main())"
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); import dag_adopter; dag_adopter.watch.__defaults__ = (0.1, 0.1, None, None); sys.exit(dag_adopter.main())"
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(program.parent)], env=env, stdout=subprocess.PIPE, text=True
     )
@@ -320,6 +320,7 @@ def test_the_cluster_s_program_adopts_and_ends_at_a_signal(moto: S3Server, bucke
         while "adopted" not in line:
             line = json.loads(process.stdout.readline())
         assert line["package"] == "sales" and line["edits"] == ["a.py"]
+        assert (tmp_path / "heartbeat").exists(), "the liveness probe of the chart looks at its age"
         assert (live(bucket) or {})["a.py"] == b"x = 1\n# by hand\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 0

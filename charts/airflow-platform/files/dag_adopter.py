@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dag_package
 import dag_protocol as protocol
@@ -156,8 +157,11 @@ def _adopt(session: Session, keys: Mapping[str, Listed], has_pointer: bool, sett
 
 
 def watch(adopter: Adopter, tell: Callable[[Finding], None], period: float = PERIOD, settle: float = SETTLE,
-          stop: threading.Event | None = None) -> None:  # fmt: skip
-    """Look until `stop` is set: each `period` seconds, and again after `settle` while something is being edited."""
+          stop: threading.Event | None = None, heartbeat: Path | None = None) -> None:  # fmt: skip
+    """Look until `stop` is set: each `period` seconds, and again after `settle` while something is being edited.
+
+    `heartbeat` is touched after each look, good or bad: a liveness probe sees by its age whether the loop turns.
+    """
     stop = stop or threading.Event()
     before: dict[str, dict[str, Listed]] = {}
     told: dict[str, Finding] = {}
@@ -173,6 +177,8 @@ def watch(adopter: Adopter, tell: Callable[[Finding], None], period: float = PER
                 told[finding.package] = finding
                 if not finding.quiet or finding.adopted:
                     tell(finding)
+        if heartbeat:
+            heartbeat.touch()
         stop.wait(settle if waiting else period)
 
 
@@ -201,6 +207,12 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("DAG_ADOPTER_INTERVAL") or PERIOD,
         help="seconds between passes (DAG_ADOPTER_INTERVAL)",
     )
+    parser.add_argument(
+        "--heartbeat",
+        type=Path,
+        default=os.environ.get("DAG_ADOPTER_HEARTBEAT"),
+        help="file that is touched after each pass (DAG_ADOPTER_HEARTBEAT)",
+    )
     parser.add_argument("--one-time", action="store_true", help="two listings, then end")
     return parser
 
@@ -217,7 +229,7 @@ def main(argv: Iterable[str] | None = None) -> int:
     try:
         adopter = Adopter(S3Store(args.bucket), args.environment)
         if not args.one_time:
-            watch(adopter, lambda finding: print(log_line(finding), flush=True), args.period)
+            watch(adopter, lambda finding: print(log_line(finding), flush=True), args.period, heartbeat=args.heartbeat)
             return 0
         before, _ = adopter.look({})
         time.sleep(SETTLE)
