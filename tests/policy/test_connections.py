@@ -541,6 +541,7 @@ RUNNERS = ("scheduler", "dag-processor", "triggerer", "api-server", "dag-adopter
         (['tasks.egress={"smtp":{"cidrs":["142.250.0.0/16"],"ports":[587]}}'], {"scheduler -> smtp:587", "triggerer -> smtp:587"}, set()),
         (['dagProcessor.egress={"smtp":{"cidrs":["142.250.0.0/16"],"ports":[587]}}'], {"dag-processor -> smtp:587"}, set()),
         (['apiServer.egress={"ldap":{"cidrs":["142.250.0.0/16"],"ports":[587]}}'], {"api-server -> smtp:587"}, set()),
+        (['jobs.egress={"x":{"cidrs":["0.0.0.0/0"],"ports":[80,587]}}'], {"job -> smtp:587"}, set()),  # not node-metadata:80
         (['jobs.egress={"x":{"namespaces":["databases"],"ports":[5432]},"y":null}'], {"job -> application-database:5432"}, set()),
     ],
 )  # fmt: skip

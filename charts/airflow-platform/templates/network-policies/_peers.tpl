@@ -29,10 +29,10 @@ dns: # CoreDNS in whatever namespace; NodeLocal DNS (169.254.20.10) and a VPC's 
 {{- end }}
 {{- end }}
 
-{{/* Peers that are addresses. */}}
+{{/* Peers that are addresses; all of them is without the node's metadata. */}}
 {{- define "airflow-platform.cidrs" }}
 {{- range . }}
-- ipBlock: {cidr: {{ . | quote }}}
+- ipBlock: {cidr: {{ . | quote }}{{ if eq . "0.0.0.0/0" }}, except: [169.254.169.254/32]{{ end }}}
 {{- end }}
 {{- end }}
 
