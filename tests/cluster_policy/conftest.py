@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +19,15 @@ import pytest
 
 from tests.helpers.airflow import Airflow
 
+from .mail_server import MailServer
+
 FILES = Path(__file__).parents[2] / "charts" / "airflow-platform" / "files"
 POLICY: dict[str, Any] = {
     "default_package": None,
     "dag_ids": ["data_collection"],
     "jobs_namespace": "etl-jobs",
     "packages": ["sales", "finance", "team", "team_a", "sales_eu2"],
+    "on_failure": [],
 }
 
 NO_EXAMPLES = {"AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
@@ -58,17 +62,24 @@ class Policies:
     def emptied(self) -> Policies:
         """Itself, as it was at the start."""
         self.say()
-        shutil.rmtree(self.airflow.dags)
-        self.airflow.dags.mkdir()
+        for folder in (self.airflow.dags, self.lib):
+            shutil.rmtree(folder)
+            folder.mkdir()
         return self
 
+    @property
+    def lib(self) -> Path:
+        """Modules there can be imported."""
+        return self.airflow.home / "lib"
 
-def install(home: Path) -> None:
-    """Put into `home` what the chart mounts at /opt/airflow/config."""
-    (home / "config").mkdir(parents=True)
+
+def install(home: Path, **changes: Any) -> None:
+    """Put into `home` what the chart mounts at /opt/airflow/config; `changes`: of policy.json."""
+    for folder in ("config", "lib"):
+        (home / folder).mkdir(parents=True)
     for name in ("airflow_local_settings.py", "dag_protocol.py"):
         shutil.copy(FILES / name, home / "config")
-    (home / "config" / "policy.json").write_text(json.dumps(POLICY))
+    (home / "config" / "policy.json").write_text(json.dumps(POLICY | changes))
 
 
 @contextmanager
@@ -79,7 +90,7 @@ def start(home: Path, *modules: str, settings: Mapping[str, str] | None = None) 
         {"name": n, "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {"path": f"{home}/{p}"}}
         for n, p in (("dags-folder", "dags"), ("elsewhere", "bundles/git/versions/0a1b2c/src/dags"))
     ]  # fmt: skip
-    own = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles)}
+    own = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles), "PYTHONPATH": f"{home}/lib"}
     airflow = Airflow(home, home / "dags", settings=NO_EXAMPLES | own | dict(settings or {}))
     answers, output = os.pipe()  # Airflow logs to its own output
     command = [sys.executable, str(Path(__file__).with_name("inside.py")), str(output), *modules]
@@ -123,6 +134,14 @@ def policies(_policies: Policies) -> Policies:
 def pod_policies(_pod_policies: Policies) -> Policies:
     """The same, with the provider loaded before: that takes a second."""
     return _pod_policies.emptied()
+
+
+@pytest.fixture
+def mail_server() -> Iterator[MailServer]:
+    with MailServer() as server:
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+        yield server
+        server.shutdown()
 
 
 def write(root: Path, files: Mapping[str, str]) -> Path:

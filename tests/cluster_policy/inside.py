@@ -11,11 +11,14 @@ import os
 import sys
 import traceback
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import structlog
+from airflow.api_fastapi.execution_api.datamodels.taskinstance import DagRun, TaskInstance
+from airflow.callbacks.callback_requests import DagCallbackRequest, DagRunContext
 from airflow.dag_processing.dagbag import BundleDagBag, DagBag
 from airflow.dag_processing.processor import DagFileParseRequest, _parse_file
 from airflow.executors.workloads import BundleInfo, ExecuteTask
@@ -23,6 +26,7 @@ from airflow.executors.workloads.task import TaskInstanceDTO
 from airflow.sdk.execution_time import task_runner
 
 KUBERNETES = "kubernetes.client"
+SMTP = "airflow.providers.smtp.notifications.smtp"
 
 
 def parse(root: str, bundle: bool = True) -> dict[str, Any]:
@@ -42,6 +46,55 @@ def process(root: str, file: str) -> dict[str, Any]:
         "dags": {d.dag_id: d.data for d in result.serialized_dags},
         "errors": {Path(f).name: e for f, e in (result.import_errors or {}).items()},
     }
+
+
+def callbacks(root: str, *, times: int = 1) -> dict[str, Any]:
+    """What each DAG of a folder calls when it fails, once the policy saw it `times` times, and the lines logged."""
+    lines = _lines()
+    bag = _bag(root)
+    for _ in range(times - 1):
+        for dag in list(bag.dags.values()):
+            bag.bag_dag(dag)
+    calls = {}
+    for dag_id, dag in bag.dags.items():
+        given = dag.on_failure_callback
+        assert dag.has_on_failure_callback == (given is not None)
+        calls[dag_id] = [_name(c) for c in given] if isinstance(given, list) else given and _name(given)
+    return {
+        "calls": calls,
+        "errors": bag.import_errors,
+        "log": lines,
+        "loaded": SMTP in sys.modules,
+    }
+
+
+def fail(
+    root: str, file: str, dag_id: str, runs: list[str], task_id: str | None, env: dict[str, str]
+) -> dict[str, Any]:
+    """Have failed runs handled as the child of dag-processor does. `task_id`: the task that failed them."""
+    os.environ |= env
+    now = datetime.now(UTC)
+    requests = []
+    for run_id in runs:
+        run = DagRun(
+            dag_id=dag_id, run_id=run_id, logical_date=now, data_interval_start=now, data_interval_end=now, run_after=now,
+            start_date=now, end_date=now, run_type="manual", state="failed", consumed_asset_events=[], partition_key=None,
+        )  # fmt: skip
+        ti = task_id and TaskInstance(
+            id=uuid.uuid4(), dag_version_id=uuid.uuid4(), task_id=task_id, dag_id=dag_id, run_id=run_id, try_number=1
+        )
+        requests.append(
+            DagCallbackRequest(
+                filepath=file, bundle_name="dags-folder", bundle_version=None, dag_id=dag_id, run_id=run_id,
+                context_from_server=DagRunContext(dag_run=run, last_ti=ti), msg="task_failure",
+            )
+        )  # fmt: skip
+    sent = DagFileParseRequest(
+        file=f"{root}/{file}", bundle_path=Path(root), bundle_name="dags-folder", callback_requests=requests
+    )
+    with structlog.testing.capture_logs() as lines:
+        assert _parse_file(sent, structlog.get_logger()) is None
+    return {"log": lines}
 
 
 def run(bundle: str, file: str, dag_id: str, task_id: str) -> dict[str, Any]:
@@ -125,8 +178,7 @@ def read(path: str, move: tuple[str, str] | None = None) -> dict[str, Any]:
     """Read a policy.json twice, and after a file was moved. Return what was read, and the lines logged."""
     import airflow_local_settings as policies
 
-    lines: list[str] = []
-    policies.log.error = lambda text, *args: lines.append(text % args)  # type: ignore[method-assign]
+    lines = _lines()
     file = policies.SettingsFile(Path(path))
     first, second = file.read(), file.read()
     result = {"settings": _plain(first), "cached": first is second, "log": lines}
@@ -134,6 +186,21 @@ def read(path: str, move: tuple[str, str] | None = None) -> dict[str, Any]:
         Path(move[0]).replace(move[1])
         result["moved"] = _plain(file.read())
     return result
+
+
+def _lines() -> list[str]:
+    """The lines that the policies log from now on."""
+    import airflow_local_settings as policies
+
+    lines: list[str] = []
+    policies.log.error = lambda text, *args: lines.append(text % args)  # type: ignore[method-assign]
+    return lines
+
+
+def _name(callback: Any) -> str:
+    """A function's name, or the class and arguments of a notifier of ours."""
+    made = getattr(callback, "cls", None)
+    return f"{made.__module__}.{made.__name__}({callback.kwargs})" if made else callback.__name__
 
 
 def _plain(settings: Any) -> dict[str, Any]:

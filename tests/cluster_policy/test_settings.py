@@ -13,7 +13,7 @@ import pytest
 
 from .conftest import POLICY, Policies, dag, write
 
-STRICT = {"default_package": None, "dag_ids": [], "jobs_namespace": "etl-jobs", "packages": []}
+STRICT = {"default_package": None, "dag_ids": [], "jobs_namespace": "etl-jobs", "packages": [], "on_failure": []}
 BROKEN = {
     "cut": b'{"dag_ids": ["a"',
     "not UTF-8": b"\xff\xfe\x00",
@@ -24,6 +24,11 @@ BROKEN = {
     "no package's name": b'{"packages": ["Sales"]}',
     "default is no package's name": b'{"default_package": "financial-screener"}',
     "namespace is null": b'{"jobs_namespace": null}',
+    "notifiers are a number": b'{"on_failure": 1}',
+    "notifiers are an object": b'{"on_failure": {"classpath": "a.B"}}',
+    "a notifier is a string": b'{"on_failure": ["a.B"]}',
+    "a notifier without class": b'{"on_failure": [{"kwargs": {}}]}',
+    "a notifier's arguments are a list": b'{"on_failure": [{"classpath": "a.B", "kwargs": []}]}',
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -12,21 +14,42 @@ from tests.helpers.airflow import Airflow
 from tests.helpers.s3_servers import S3Server
 
 from .conftest import NO_EXAMPLES, PROVIDER, dag, install, start, write
+from .mail_server import MailServer
+from .test_on_failure import MAIL_TEXT
 from .test_whose_dag import POD
 
 pytestmark = pytest.mark.airflow
 
 
-def test_a_dag_processor_shows_what_is_accepted_and_why_the_rest_is_not(tmp_path: Path) -> None:
-    install(tmp_path / "home")
-    airflow = Airflow(tmp_path / "home", tmp_path / "dags", settings=NO_EXAMPLES)
+FAILED_RUN = """
+from airflow.callbacks.callback_requests import DagCallbackRequest
+from airflow.callbacks.database_callback_sink import DatabaseCallbackSink
+DatabaseCallbackSink().send(DagCallbackRequest(
+    filepath="sales/dags/good.py", bundle_name="dags-folder", bundle_version=None, dag_id="sales_good", run_id="by-hand"
+))
+"""
+
+
+def test_a_dag_processor_shows_what_is_accepted_and_why_the_rest_is_not_and_mails_a_failure(
+    tmp_path: Path, mail_server: MailServer
+) -> None:
+    install(tmp_path / "home", on_failure=[MAIL_TEXT])
+    airflow = Airflow(tmp_path / "home", tmp_path / "dags", settings=NO_EXAMPLES | mail_server.environment)
     write(airflow.dags, {"sales/dags/good.py": dag("sales_good", POD), "sales/dags/bad.py": dag("bad")})
     airflow.migrate()
-    done = airflow.run("dag-processor", "--num-runs", "1")
-    assert done.returncode == 0, done.stderr[-2000:]
+    with airflow.running("dag-processor"):
+        airflow.wait(lambda dags: bool(dags and airflow.import_errors()), "both DAGs")
+        # As the scheduler does for a DAG that is serialized with `has_on_failure_callback`.
+        subprocess.run([sys.executable, "-c", FAILED_RUN], env=airflow.environment, check=True, capture_output=True)
+        assert mail_server.arrived.wait(60)
+    (mail,) = mail_server.read()
+    assert mail["Subject"] == "DAG sales_good failed in run by-hand"
     dags = airflow.dags_shown()
     assert list(dags) == ["sales_good"]
-    assert all(text in dags["sales_good"].serialized for text in ('"app": "sales"', '"namespace": "etl-jobs"'))
+    assert all(
+        text in dags["sales_good"].serialized
+        for text in ('"app": "sales"', '"namespace": "etl-jobs"', '"has_on_failure_callback": true')
+    )
     assert airflow.import_errors() == {
         "sales/dags/bad.py": "AirflowClusterPolicyViolation: DAG id 'bad' in sales/dags/bad.py does not begin with 'sales_', "
         "so it could be another package's; name it 'sales_bad'"

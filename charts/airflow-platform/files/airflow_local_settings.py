@@ -4,7 +4,8 @@ They guard against mistakes, not against hostile code: a DAG file runs in the ve
 replace these functions. Teams that do not trust each other need environments of their own.
 
     dag_policy          a DAG is its package's: its file's first folder below the root of the bundle decides, and its id
-                        says so. Its id is usable as a label, its tasks have an owner, it has tags.
+                        says so. Its id is usable as a label, its tasks have an owner, it has tags. A run of it that
+                        fails is told to the platform's notifiers.
     task_policy         the pods of KubernetesPodOperator go to the jobs' namespace, with the package's service account
                         and the labels `app` and `dag_id`.
     pod_mutation_hook   pods there get what Pod Security `restricted` asks for and their author left open; a task pod of
@@ -23,6 +24,8 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -47,12 +50,13 @@ log = logging.getLogger(__name__)
 
 
 def dag_policy(dag: Any) -> None:
-    """Refuse a DAG that could be another package's, or that nobody could find the team of."""
+    """Refuse a DAG that could be another package's, or that nobody could find the team of; have its failures told."""
     settings = _settings.read()
     package = _package(dag, settings)
     _check_id(dag, package, settings)
     _check_team(dag, package)
     _packages[dag.dag_id] = package
+    _tell_failures(dag, settings)
 
 
 def task_policy(task: Any) -> None:
@@ -106,12 +110,14 @@ class Settings:
         dag_ids: ids that need not begin with their package's name.
         jobs_namespace: where packages' pods run.
         packages: those with a service account there; empty: any.
+        on_failure: notifiers that are told of each failed run; the path of a class, and its arguments as JSON.
     """
 
     default_package: str | None = None
     dag_ids: frozenset[str] = frozenset()
     jobs_namespace: str = "etl-jobs"
     packages: frozenset[str] = frozenset()
+    on_failure: frozenset[tuple[str, str]] = frozenset()
 
     def has_account(self, package: str) -> bool:
         """Whether a service account of the package's name is in the jobs' namespace."""
@@ -156,6 +162,7 @@ def _decode(data: bytes) -> Settings:
         frozenset(_names(document, "dag_ids")),
         namespace,
         frozenset(check_package(p) for p in _names(document, "packages")),
+        frozenset(_notifiers(document)),
     )
 
 
@@ -164,6 +171,17 @@ def _names(document: dict[str, Any], field: str) -> list[str]:
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise ValueError(f"{field!r} is not a list of names")
     return names
+
+
+def _notifiers(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    entries = document.get("on_failure") or []
+    if not (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)):
+        raise ValueError("'on_failure' is not a list of objects")
+    for entry in entries:
+        classpath, kwargs = entry.get("classpath"), entry.get("kwargs", {})
+        if not (isinstance(classpath, str) and isinstance(kwargs, dict)):
+            raise ValueError("'on_failure' has an entry without a 'classpath', or whose 'kwargs' is no object")
+        yield classpath, json.dumps(kwargs, sort_keys=True)
 
 
 # --- whose a DAG is ---------------------------------------------------------------------------------------------
@@ -277,6 +295,48 @@ def _check_team(dag: Any, package: str) -> None:
         )
     if not dag.tags:
         raise AirflowClusterPolicyViolation(f"DAG {dag.dag_id!r} in {_where(dag)} has no tags; add tags=[{package!r}]")
+
+
+# --- who is told of failures ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Notifier:
+    """Makes a notifier for each call: one renders its templates into itself, and would tell of its first run for ever.
+
+    That shows when dag-processor handles several failed runs of a DAG in one process.
+    """
+
+    cls: Any
+    kwargs: dict[str, Any]
+
+    def __call__(self, context: Any) -> None:
+        self.cls(**self.kwargs)(context)
+
+
+def _tell_failures(dag: Any, settings: Settings) -> None:
+    """Append the platform's notifiers to what the author has called; dag-processor calls them in turn."""
+    ours = [n for classpath, kwargs in sorted(settings.on_failure) if (n := _notifier(classpath, kwargs))]
+    if not ours:
+        return
+    given = dag.on_failure_callback
+    authors = given if isinstance(given, list) else [] if given is None else [given]
+    dag.on_failure_callback = [*(c for c in authors if not isinstance(c, Notifier)), *ours]
+    dag.has_on_failure_callback = True  # made with the DAG and serialized: else the scheduler asks for no call
+
+
+@cache
+def _notifier(classpath: str, kwargs: str) -> Notifier | None:
+    """None if it cannot be made, and a line in the log, once in a process."""
+    module, _, name = classpath.rpartition(".")
+    try:
+        notifier = Notifier(getattr(import_module(module), name), json.loads(kwargs))
+        if not callable(notifier.cls(**notifier.kwargs)):
+            raise TypeError("what it makes cannot be called")
+    except (Exception, SystemExit) as error:
+        log.error("%s is told of no failure, since it cannot be made: %s: %s", classpath, type(error).__name__, error)
+        return None
+    return notifier
 
 
 # --- tasks that make pods ---------------------------------------------------------------------------------------
