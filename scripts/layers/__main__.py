@@ -13,9 +13,10 @@ from jsonschema import Draft202012Validator
 
 from scripts.layers import keys
 from scripts.layers.chart import ChartError, pulled, versions
-from scripts.layers.environments import ROOT, Environment, LayerError, environment
+from scripts.layers.environments import RELEASES, ROOT, Environment, LayerError, environment
 
 OUTPUTS_SCHEMA = ROOT / "docs" / "reference" / "outputs.schema.json"
+outputs_option = click.option("--outputs", type=click.Path(path_type=Path), help="what `manage.sh output ENV` wrote")
 
 
 @click.group()
@@ -25,37 +26,52 @@ def main() -> None:
 
 @main.command()
 @click.argument("name")
-@click.option(
-    "--outputs", type=click.Path(path_type=Path), help="outputs of Terraform, as manage.sh output writes them"
-)
-def check(name: str, outputs: Path | None) -> None:
-    """Refuse misspelt keys and wrong combinations, and warn of what will surprise."""
+@outputs_option
+def resolve(name: str, outputs: Path | None) -> None:
+    """Print what manage.sh deploys, a word and its value on each line; refuse what is wrong with it first."""
     place = environment(name)
-    files = [file for release in ("airflow", "airflow-platform") for file in place.files(release)]
-    problems = [problem for file in files for problem in keys.check(file, *keys.for_file(file))]
-    for problem in problems:
-        click.echo(problem, err=True)
-    if problems:
-        raise LayerError(
-            f"{len(problems)} wrong {'keys' if len(problems) > 1 else 'key'} in the layers of {name}; nothing was rendered."
-        )
+    check_keys(place)
     if outputs:
         check_outputs(outputs)
+    elif place.of("platform") == "cloud":
+        raise LayerError(
+            f"{name} needs what Terraform made: 'manage.sh output {name} --file outputs.json', then add --outputs outputs.json."
+        )
     for warning in warnings(place):
         click.echo(f"warning: {warning}", err=True)
+    archive = pulled()
+    click.echo(f"platform {place.of('platform')}")
+    click.echo(f"executor {place.of('executor')}")
+    click.echo(f"options {' '.join(layer.partition('/')[2] for layer in place.layers if layer.startswith('options/'))}")
+    click.echo(f"version {versions()['chart']}")
+    click.echo(f"chart_digest {hashlib.sha256(archive.read_bytes()).hexdigest()}")
+    click.echo(f"chart {archive}")
+    for release in RELEASES:
+        for file in place.files(release):
+            click.echo(f"{release} {file.relative_to(ROOT)}")
+
+
+def check_keys(place: Environment) -> None:
+    """Raise LayerError for keys that nothing reads, after a line on standard error for each."""
+    files = [file for release in RELEASES for file in place.files(release)]
+    problems = [problem for file in files for problem in keys.check(file, *keys.for_file(file))]
+    for problem in problems:
+        click.echo(str(problem).replace(f"{ROOT}/", ""), err=True)
+    if problems:
+        wrong = "1 wrong key" if len(problems) == 1 else f"{len(problems)} wrong keys"
+        raise LayerError(f"{wrong} in the layers of {place.name}; nothing was rendered.")
 
 
 def check_outputs(file: Path) -> None:
     """Raise LayerError unless the file is what `manage.sh output` writes."""
+    anew = f"make it with 'manage.sh output ENV --file {file.name}'."
     try:
         document = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise LayerError(
-            f"{file} cannot be read as the outputs of an environment: {error}; make it with 'manage.sh output ENV --file {file}'."
-        ) from None
+        raise LayerError(f"{file} cannot be read as the outputs of an environment: {error}; {anew}") from None
     for error in Draft202012Validator(json.loads(OUTPUTS_SCHEMA.read_text())).iter_errors(document):
         where = ".".join(map(str, error.absolute_path)) or "the document"
-        raise LayerError(f"{file}: {where}: {error.message}; make it anew with 'manage.sh output ENV --file {file}'.")
+        raise LayerError(f"{file}: {where}: {error.message}; {anew}")
 
 
 def warnings(place: Environment) -> list[str]:
@@ -70,32 +86,9 @@ def warnings(place: Environment) -> list[str]:
 
 
 @main.command()
-@click.argument("name")
-@click.argument("release")
-def files(name: str, release: str) -> None:
-    """Print the values files of a release, in order, as they are seen from the repository's top."""
-    for file in environment(name).files(release):
-        click.echo(file.relative_to(ROOT))
-
-
-@main.command()
-@click.argument("name")
-def platform(name: str) -> None:
-    """Print the platform and the executor of an environment."""
-    click.echo(f"{environment(name).of('platform')} {environment(name).of('executor')}")
-
-
-@main.command()
 def chart() -> None:
-    """Print where the official chart's archive is, and its digest; pull it when it is not here."""
-    file = pulled()
-    click.echo(f"{file} {hashlib.sha256(file.read_bytes()).hexdigest()}")
-
-
-@main.command(name="version")
-def chart_version() -> None:
-    """Print the pinned version of the official chart."""
-    click.echo(versions()["chart"])
+    """Print where the official chart's archive is; pull it when it is not here."""
+    click.echo(pulled())
 
 
 @main.command()
@@ -103,18 +96,19 @@ def chart_version() -> None:
 @click.argument("new", type=click.Path(path_type=Path))
 def gone(old: Path, new: Path) -> None:
     """Print the objects of OLD that are not in NEW: Helm deletes them, unless they are to be kept."""
-    now = set(_objects(new))
+    now = _objects(new)
     for name, kept in _objects(old).items():
         if name not in now:
             click.echo(f"{'would stay without an owner' if kept else 'would be deleted'}: {name}")
 
 
 def _objects(file: Path) -> dict[str, bool]:
+    """Kind and name of each object, and whether Helm keeps it."""
     documents = [document for document in yaml.safe_load_all(file.read_text()) if document]
+    annotations = [document["metadata"].get("annotations") or {} for document in documents]
     return {
-        f"{d['kind']}/{d['metadata']['name']}": (d["metadata"].get("annotations") or {}).get("helm.sh/resource-policy")
-        == "keep"
-        for d in documents
+        f"{document['kind']}/{document['metadata']['name']}": its.get("helm.sh/resource-policy") == "keep"
+        for document, its in zip(documents, annotations, strict=True)
     }
 
 

@@ -1,7 +1,7 @@
 # The cluster's side of an environment: two Helm releases, ours before the official chart's. Sourced by manage.sh.
 # shellcheck shell=bash disable=SC2154 # its variables are manage.sh's
 
-namespace=airflow
+namespace=airflow version='' chart_digest=''
 oldest_kubernetes=1.29.0 # for rendering without a cluster
 
 layers() { (cd "$top" && python3 -m scripts.layers "$@"); }
@@ -22,20 +22,17 @@ prepare() {
   python3 -c 'import click, jsonschema, yaml' 2>/dev/null || fail 3 "Python's click, jsonschema and yaml are missing; run 'make setup'."
   find_helm
   [[ $command != status ]] || return 0
-  layers check "$env" ${outputs:+--outputs "$outputs"} || exit
-  read -r platform executor < <(layers platform "$env")
-  if [[ $platform == cloud && -z $outputs ]]; then
-    fail 2 "$env needs what Terraform made: 'manage.sh output $env --file outputs.json', then add --outputs outputs.json."
+  local word value
+  layers resolve "$env" ${outputs:+--outputs "$outputs"} >"$work/resolved" || exit
+  while read -r word value; do
+    case $word in
+      airflow | airflow-platform) printf '%s\n' --values "$value" >>"$work/$word" ;;
+      *) printf -v "$word" %s "$value" ;;
+    esac
+  done <"$work/resolved"
+  if [[ -n $outputs ]]; then
+    printf '%s\n' --values "$outputs" | tee -a "$work/airflow" >>"$work/airflow-platform"
   fi
-  read -r chart chart_digest < <(layers chart) || exit
-  values_of airflow-platform >"$work/airflow-platform" || exit
-  values_of airflow >"$work/airflow" || exit
-}
-
-values_of() { # RELEASE: its --values arguments, one a line, as they are seen from the repository's top
-  local file
-  layers files "$env" "$1" | while read -r file; do printf '%s\n' --values "$file"; done
-  [[ -z $outputs ]] || printf '%s\n' --values "$outputs"
 }
 
 chart_of() { # RELEASE
@@ -49,7 +46,7 @@ template() { # RELEASE
 }
 
 say_where() {
-  echo "manage.sh: $command $env, context ${context:-$(kubectl config current-context 2>/dev/null || echo none)}, namespace $namespace, chart airflow $(layers version)${chart_digest:+ sha256 ${chart_digest:0:12}}" >&2
+  echo "manage.sh: $command $env, context ${context:-$(kubectl config current-context 2>/dev/null || echo none)}, namespace $namespace${version:+, chart airflow $version sha256 ${chart_digest:0:12}}" >&2
 }
 
 render() {
@@ -63,12 +60,15 @@ diff() {
   local release changed=0
   for release in airflow-platform airflow; do
     template "$release" >"$work/new"
-    kubectl diff --server-side --force-conflicts --namespace "$namespace" --filename "$work/new" || [[ $? -eq 1 ]] || fail 1 "kubectl could not compare $release; nothing was changed."
+    kubectl diff --server-side --force-conflicts --namespace "$namespace" --filename "$work/new" || {
+      [[ $? -eq 1 ]] || fail 1 "kubectl could not compare $release; nothing was changed."
+      changed=4
+    }
     helm get manifest "$release" --namespace "$namespace" >"$work/old" 2>/dev/null || true
-    layers gone "$work/old" "$work/new"
-  done >"$work/diff"
-  cat "$work/diff"
-  [[ ! -s $work/diff ]] || changed=4
+    layers gone "$work/old" "$work/new" >"$work/gone"
+    cat "$work/gone"
+    [[ ! -s $work/gone ]] || changed=4
+  done
   return "$changed"
 }
 
@@ -126,6 +126,7 @@ finished_jobs_line() {
 secrets() {
   echo airflow-keys airflow-admin airflow-database
   [[ $executor != celery ]] || echo airflow-broker
+  [[ " $options " != *" flower "* ]] || echo airflow-flower
 }
 
 # Each line can be run by hand. Contents go through files, so that no process list shows them; `create` never overwrites.
@@ -135,6 +136,7 @@ secret_line() { # NAME
     airflow-keys) echo "$create --from-file=fernet-key=<(openssl rand -base64 32 | tr '+/' '-_' | tr -d '[:space:]') --from-file=api-secret-key=<(openssl rand -hex 32 | tr -d '[:space:]') --from-file=jwt-secret=<(openssl rand -hex 64 | tr -d '[:space:]')" ;;
     airflow-admin) echo "$create --from-literal=username=admin --from-file=password=<(openssl rand -hex 16 | tr -d '[:space:]')" ;;
     airflow-broker) echo "password=\$(openssl rand -hex 24) && $create --from-file=password=<(printf %s \"\$password\") --from-file=connection=<(printf 'redis://:%s@airflow-redis:6379/0' \"\$password\")" ;;
+    airflow-flower) echo "$create --from-file=basicAuth=<(printf flower:; openssl rand -hex 16 | tr -d '[:space:]')" ;;
     airflow-database)
       if [[ $platform == pi ]]; then
         echo "password=\$(openssl rand -hex 24) && $create --from-file=postgres-password=<(printf %s \"\$password\") --from-file=connection=<(printf 'postgresql://postgres:%s@airflow-postgresql.$namespace:5432/postgres' \"\$password\")"
@@ -160,14 +162,14 @@ make_secrets() {
 
 deploy_by_hand() {
   local name release of values
-  echo "# $env, chart airflow $(layers version) sha256 $chart_digest; from the repository's top:"
+  echo "# $env, chart airflow $version sha256 $chart_digest; from the repository's top:"
   namespace_line
   for name in $(secrets); do secret_line "$name"; done
   for release in airflow-platform airflow; do
     [[ $release == airflow-platform ]] || finished_jobs_line
     mapfile -t values <"$work/$release"
     of=charts/airflow-platform
-    [[ $release == airflow-platform ]] || of="apache-airflow/airflow --version $(layers version)"
+    [[ $release == airflow-platform ]] || of="apache-airflow/airflow --version $version"
     printf 'helm upgrade --install %s %s --namespace %s --atomic --timeout 20m' "$release" "$of" "$namespace"
     printf ' %s' "${values[@]}" "${more[@]}"
     printf '\n'

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+import re
 import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -76,7 +78,9 @@ def combination(delivery: str, executor: str, platform: str = "cloud", env: str 
 def with_options(case: Case, *options: str) -> Case:
     """A case with optional layers."""
     layers = (*case.layers[:-1], *(f"options/{option}" for option in options), case.layers[-1])
-    return replace(case, name=f"options-{case.of('executor')}", layers=check_layers(layers, "options"))
+    name = f"options-{case.of('executor')}"
+    extra = (*case.extra, *(file for file in [EXTRA / f"{name}.yaml"] if file.exists()))
+    return replace(case, name=name, layers=check_layers(layers, "options"), extra=extra)
 
 
 ENVIRONMENTS = [Case(name, environment.layers) for name, environment in environments().items()]
@@ -87,6 +91,7 @@ OPTIONS = [
     with_options(combination("git-sync", "local", "pi", "pi"), "secrets-vault", "sign-in-ldap"),
 ]
 CASES += OPTIONS
+CASES += [replace(combination("git-sync", executor, "pi", "pi"), name=f"pi-{executor}") for executor in EXECUTORS if executor != "local"]
 INCIDENT = Case("incident", (), (EXTRA / "incident.yaml",))  # what the policies must find
 
 
@@ -111,6 +116,11 @@ def manifests(text: str) -> list[Manifest]:
 def ours(case: Case) -> list[Manifest]:
     """Our chart, rendered for a case."""
     return manifests(template("airflow-platform", OUR_CHART, case.our_files))
+
+
+def content_sha256(file: Path) -> str:
+    """Of what a file means: the checksum of our code in base.yaml changes with every change of code, and no fact."""
+    return hashlib.sha256(re.sub(rb"(checksum/airflow-platform: ).*", rb"\1", file.read_bytes())).hexdigest()
 
 
 def found_archive() -> Path:

@@ -19,7 +19,7 @@ import yaml
 
 from scripts.layers.chart import archive, versions
 from scripts.layers.environments import NAMESPACE, ROOT
-from tests.helpers.charts import ENVIRONMENTS, KUBE_VERSION, Case, official, ours
+from tests.helpers.charts import ENVIRONMENTS, KUBE_VERSION, Case, content_sha256, official, ours
 
 KEPT = ROOT / "tests" / "render" / "inventory"
 POD_TEMPLATE = "pod_template_file.yaml"
@@ -140,11 +140,16 @@ def _container(container: Facts, role: str) -> Facts:
         "requests": resources.get("requests"),
         "limits": resources.get("limits"),
         "probes": probes,
-        "ports": {p.get("name", str(p["containerPort"])): p["containerPort"] for p in container.get("ports") or []},
+        "ports": {p.get("name", str(p["containerPort"])): _port(p) for p in container.get("ports") or []},
         "env": sorted(_variable(e) for e in container.get("env") or []),
         "envFrom": [_reference(e) for e in container.get("envFrom") or []],
         "security": container.get("securityContext"),
     })  # fmt: skip
+
+
+def _port(port: Facts) -> int | str:
+    number: int = port["containerPort"]
+    return number if port.get("protocol", "TCP") == "TCP" else f"{number}/{port['protocol']}"
 
 
 def _probe(probe: Facts) -> Facts:
@@ -286,7 +291,7 @@ def read(case: Case) -> Facts:
 
 def inputs(case: Case) -> str:
     """Digest of all that goes into a render: what makes a kept inventory stale."""
-    parts = [versions()["chart_sha256"], KUBE_VERSION, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in case.files)]
+    parts = [versions()["chart_sha256"], KUBE_VERSION, *map(content_sha256, case.files)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

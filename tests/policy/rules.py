@@ -413,3 +413,67 @@ def a_change_of_our_code_rolls_airflow(case: Case, inventory: Inventory) -> Iter
         mounts_ours = any(v.get("configMap") == "airflow-platform-code" for v in workload.volumes.values())
         if mounts_ours and workload.component not in ("pgbouncer", "dag-adopter") and "airflow-platform" not in workload.facts.get("checksums", []):
             yield f"{workload.ref}: mounts our code and has no checksum of it"
+
+
+@rule
+def all_of_airflow_is_one_image(case: Case, inventory: Inventory) -> Iterator[str]:
+    """`images.airflow` leaves Kubernetes task pods and Flower on the stock image (trap 13); the default image reaches all."""
+    wanted = inventory.workload("Deployment/airflow-scheduler").container("scheduler").image
+    ours = {"scheduler", "dag-processor", "triggerer", "worker", "api-server", "flower", "run-airflow-migrations", "create-user-job", "database-cleanup"}
+    for workload, container in inventory.containers():
+        if workload.component in ours and not container.name.startswith("git-sync") and container.image != wanted:
+            yield f"{workload.ref}/{container.name}: {container.image}, not {wanted}"
+
+
+@rule
+def claims_are_of_data_alone(case: Case, inventory: Inventory) -> Iterator[str]:
+    """The chart's default is 100 GiB of logs for each stateful component (trap 18)."""
+    allowed = {"airflow-postgresql/data", "airflow-redis/redis-db", "airflow-platform-dags"}
+    for claim in inventory.facts.get("claims", {}):
+        if claim not in allowed:
+            yield f"claim {claim}"
+
+
+@rule
+def what_the_chart_leaves_off_is_on(case: Case, inventory: Inventory) -> Iterator[str]:
+    """Database cleanup and, in the cloud, disruption budgets are off by default (trap 22)."""
+    if "CronJob/airflow-database-cleanup" not in inventory.facts["workloads"]:
+        yield "no cleanup of the database"
+    if case.of("platform") == "cloud":
+        guarded = {b["selects"].get("component") for b in inventory.facts.get("disruptionBudgets", {}).values()}
+        for component in sorted({"scheduler", "api-server", "triggerer", "pgbouncer"} - guarded):
+            yield f"{component}: no disruption budget"
+
+
+DEFAULT_NAMES = re.compile(r"airflow-(fernet-key|api-secret-key|jwt-secret|metadata|broker-url|redis-password|result-backend|pgbouncer-config|pgbouncer-stats|postgresql|webserver-secret-key)$")
+
+
+@rule
+def secrets_have_names_of_our_own(case: Case, inventory: Inventory) -> Iterator[str]:
+    """Helm deletes a secret that it made once and renders no more, also when values now name it (trap 7)."""
+    for workload in inventory.workloads:
+        named = [str(v["secret"]) for v in workload.facts.get("volumes", []) if v.get("secret")]
+        for container in workload.containers:
+            named += re.findall(r" from secret ([^/]+)/", "\n".join(container.facts.get("env", [])))
+        for name in sorted({name for name in named if DEFAULT_NAMES.search(name)}):
+            yield f"{workload.ref}: secret {name} has a name of the chart's own"
+
+
+@rule
+def pgbouncer_has_the_database_s_secret(case: Case, inventory: Inventory) -> Iterator[str]:
+    """With metadataSecretName the chart's own pgbouncer.ini points at a PostgreSQL that is not there (trap 11)."""
+    if case.of("platform") != "cloud":
+        return
+    found = inventory.workload("Deployment/airflow-pgbouncer").volumes.get("pgbouncer-config", {}).get("secret")
+    if found != "airflow-database":
+        yield f"pgbouncer's configuration is from {found}"
+
+
+@rule
+def postgresql_and_airflow_have_one_secret(case: Case, inventory: Inventory) -> Iterator[str]:
+    """postgresql.auth.existingSecret does not change what Airflow connects with (trap 12): both name the same."""
+    if case.of("platform") != "pi":
+        return
+    postgresql = inventory.workload("StatefulSet/airflow-postgresql").containers[0].facts["env"]
+    if not any("POSTGRES_PASSWORD from secret airflow-database/postgres-password" in variable for variable in postgresql):
+        yield f"PostgreSQL's password: {[v for v in postgresql if 'PASSWORD' in v]}"

@@ -262,6 +262,31 @@ def no_checksum(facts: Facts) -> None:
     facts["workloads"][SCHEDULER]["checksums"].remove("airflow-platform")
 
 
+def stock_image_for_tasks(facts: Facts) -> None:
+    _container(facts, "Pod/task", "base")["image"] = "apache/airflow:3.2.2"
+
+
+def claim_for_logs(facts: Facts) -> None:
+    facts.setdefault("claims", {})["airflow-scheduler/logs"] = {"modes": ["ReadWriteOnce"], "size": "100Gi", "perPod": True}
+
+
+def no_cleanup(facts: Facts) -> None:
+    del facts["workloads"]["CronJob/airflow-database-cleanup"]
+
+
+def no_budget(facts: Facts) -> None:
+    del facts["disruptionBudgets"]["airflow-scheduler-pdb"]
+
+
+def pgbouncer_of_the_chart(facts: Facts) -> None:
+    next(v for v in facts["workloads"]["Deployment/airflow-pgbouncer"]["volumes"] if v["name"] == "pgbouncer-config")["secret"] = "airflow-pgbouncer-config"
+
+
+def postgresql_of_its_own(facts: Facts) -> None:
+    env = facts["workloads"]["StatefulSet/airflow-postgresql"]["containers"]["postgresql"]["env"]
+    env[:] = [variable.replace("airflow-database", "airflow-postgresql") for variable in env]
+
+
 NOTICED: list[tuple[str, str, Callable[[Facts], None]]] = [
     ("no_claim_for_one_node_is_reached_from_two_pods", "dev", shared_claim),
     ("no_claim_for_one_node_is_reached_from_two_pods", "dev", surging_claim),
@@ -315,6 +340,14 @@ NOTICED: list[tuple[str, str, Callable[[Facts], None]]] = [
     ("one_dag_never_takes_all", "dev", greedy_query),
     ("service_links_are_off", "dev", service_links),
     ("a_change_of_our_code_rolls_airflow", "dev", no_checksum),
+    ("all_of_airflow_is_one_image", "s3-sync-kubernetes", stock_image_for_tasks),
+    ("claims_are_of_data_alone", "dev", claim_for_logs),
+    ("what_the_chart_leaves_off_is_on", "pi", no_cleanup),
+    ("what_the_chart_leaves_off_is_on", "prod", no_budget),
+    ("secrets_have_names_of_our_own", "dev", secret_of_the_chart),
+    ("secrets_have_names_of_our_own", "dev", pgbouncer_of_the_chart),
+    ("pgbouncer_has_the_database_s_secret", "dev", pgbouncer_of_the_chart),
+    ("postgresql_and_airflow_have_one_secret", "pi", postgresql_of_its_own),
 ]  # fmt: skip
 
 

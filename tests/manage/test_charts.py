@@ -1,0 +1,239 @@
+"""manage.sh render, diff and deploy, as an operator sees them."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from scripts.layers.chart import archive
+from tests.helpers.charts import ENVIRONMENTS, Case, manifests, official, ours
+from tests.manage.conftest import Operator
+
+needs_archive = pytest.mark.skipif(archive() is None, reason="the official chart's archive is not here (make tools)")
+OUTPUTS = ("--outputs", "outputs.json")
+
+
+def arguments(case: Case) -> tuple[str, ...]:
+    """What an environment needs on the command line."""
+    return OUTPUTS if "platform/cloud" in case.layers else ()
+
+
+# --- render -------------------------------------------------------------------------------------------------------------
+
+
+@needs_archive
+@pytest.mark.parametrize("case", ENVIRONMENTS, ids=str)
+def test_render_prints_what_the_policies_looked_at(operator: Operator, case: Case) -> None:
+    done = operator("render", str(case), *arguments(case))
+    assert done.returncode == 0, done.stderr
+    assert manifests(done.stdout) == ours(case) + official(case)
+    assert not operator.calls, "rendering asks no cluster"
+
+
+@needs_archive
+def test_render_of_the_pi_warns_that_logs_end_with_their_pod(operator: Operator) -> None:
+    assert operator("render", "pi").stderr == (
+        "warning: remoteLogs.bucket is empty in values/env/pi.yaml: task logs end with their pod.\n"
+    )
+    operator.edit("values/env/pi.yaml", 'bucket: ""', 'bucket: "airflow-logs"')
+    done = operator("render", "pi")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "remote_logging = True\n" in done.stdout and "= s3://airflow-logs/airflow-logs\n" in done.stdout
+
+
+@needs_archive
+def test_the_guide_s_list_env_sets_the_interval(operator: Operator) -> None:
+    """guide 000, Reduce Discovery Latency: DAG_SYNC_INTERVAL in the list `env` of the values."""
+    assert re.search(r"name: DAG_SYNC_INTERVAL\s+value: '?1s", operator("render", "dev", *OUTPUTS).stdout)
+    operator.edit("values/env/dev.yaml", "environment: dev", 'env: [{name: DAG_SYNC_INTERVAL, value: "15"}]\nenvironment: dev')
+    text = operator("render", "dev", *OUTPUTS).stdout
+    sidecars = re.findall(r"name: DAG_SYNC_INTERVAL\s+value: '?\"?([0-9s]+)", text)
+    assert sidecars and set(sidecars) == {"15"}
+
+
+def test_a_misspelt_key_is_named_with_file_line_and_the_nearest_key(operator: Operator) -> None:
+    operator.edit("values/platform/pi.yaml", "  resources:\n    requests: {cpu: 300m", "  resuorces:\n    requests: {cpu: 300m")
+    done = operator("render", "pi")
+    assert (done.returncode, done.stdout) == (2, "")
+    line = (operator.folder / "values/platform/pi.yaml").read_text().splitlines().index("  resuorces:") + 1
+    assert f"values/platform/pi.yaml:{line}: " in done.stderr
+    assert "scheduler.resuorces" in done.stderr and "scheduler.resources" in done.stderr
+    assert "Traceback" not in done.stderr and "1 wrong key in the layers of pi; nothing was rendered." in done.stderr
+
+
+def test_a_misspelt_key_for_our_own_chart_is_named_as_well(operator: Operator) -> None:
+    operator.edit("values/airflow-platform/env/pi.yaml", "defaultPackage", "defaultPakage")
+    done = operator("render", "pi")
+    assert done.returncode == 2 and "values/airflow-platform/env/pi.yaml:" in done.stderr
+    assert "policy.defaultPakage" in done.stderr and "policy.defaultPackage" in done.stderr
+
+
+def test_two_deliveries_are_refused(operator: Operator) -> None:
+    operator.edit("values/environments.yaml", "platform/pi, delivery/git-sync", "platform/pi, delivery/image, delivery/git-sync")
+    done = operator("render", "pi")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "environments.pi: delivery/image and delivery/git-sync cannot be combined; keep one layer of delivery." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("render", "dev"), "dev needs what Terraform made: 'manage.sh output dev --file outputs.json', then add --outputs outputs.json."),
+        (("render", "dev", "--outputs", "nowhere.json"), "nowhere.json cannot be read as the outputs of an environment"),
+        (("render", "dev", "--outputs", "versions.yaml"), "versions.yaml cannot be read as the outputs of an environment"),
+        (("render", "demo", *OUTPUTS), "there is no environment demo in values/environments.yaml; there are: dev, staging, prod, pi."),
+        (("deploy", "dev", *OUTPUTS), "deploy dev asks before it changes anything, and there is no terminal to ask on; add --yes."),
+        (("deploy", "prod", "--auto-approve", *OUTPUTS), "deploy prod changes production; look at 'manage.sh diff prod', then add --yes."),
+    ],
+)  # fmt: skip
+def test_wrong_use_is_one_sentence_and_exit_code_2(operator: Operator, words: tuple[str, ...], says: str) -> None:
+    done = operator(*words)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert says in done.stderr and "Traceback" not in done.stderr
+    assert not [call for call in operator.calls if "upgrade" in call]
+
+
+def test_outputs_of_another_shape_are_refused_by_the_name_of_the_key(operator: Operator) -> None:
+    operator.edit("outputs.json", '"scheduler"', '"schedular"')
+    done = operator("render", "dev", *OUTPUTS)
+    assert done.returncode == 2 and "outputs.json: roles: " in done.stderr and "schedular" in done.stderr
+
+
+def test_another_chart_than_the_pinned_one_is_refused(operator: Operator, tmp_path: Path) -> None:
+    other = tmp_path / "airflow.tgz"
+    other.write_bytes(b"not the chart")
+    done = operator("render", "pi", AIRFLOW_CHART_FILE=str(other))
+    assert done.returncode == 3 and f"{other} has sha256 " in done.stderr and "versions.yaml pins" in done.stderr
+    done = operator("render", "pi", AIRFLOW_CHART_FILE=str(tmp_path / "gone.tgz"))
+    assert done.returncode == 3 and "there is no such file" in done.stderr
+
+
+def test_without_the_chart_it_is_pulled_or_said_where_to_put_it(operator: Operator, tmp_path: Path) -> None:
+    done = operator("render", "pi", XDG_CACHE_HOME=str(tmp_path / "cache"), FAILS="pull airflow")
+    assert done.returncode == 3 and "could not be pulled from https://airflow.apache.org" in done.stderr
+    assert f"put its archive at {tmp_path}/cache/airflow-platform/charts/airflow-1.22.0.tgz" in done.stderr
+    [pull] = operator.calls
+    assert pull.startswith("helm pull airflow --repo https://airflow.apache.org --version 1.22.0 ")
+
+
+# --- deploy -------------------------------------------------------------------------------------------------------------
+
+
+@needs_archive
+@pytest.mark.parametrize("case", ENVIRONMENTS, ids=str)
+def test_dry_run_prints_plain_lines_and_calls_nobody(operator: Operator, case: Case) -> None:
+    done = operator("deploy", str(case), "--dry-run", *arguments(case))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert not [call for call in operator.calls if "current-context" not in call]
+    upgrades = [line for line in lines if line.startswith("helm upgrade --install ")]
+    assert [line.split()[3:5] for line in upgrades] == [["airflow-platform", "charts/airflow-platform"], ["airflow", "apache-airflow/airflow"]]
+    assert "--version 1.22.0" in upgrades[1]
+    for line, wanted in zip(upgrades, (case.our_files, case.files), strict=True):
+        named = re.findall(r"--values (\S+)", line)
+        assert [Path(name).name for name in named if not name.endswith(".json")] == [f.name for f in wanted if f.suffix != ".json"]
+        assert all((operator.folder / name).exists() for name in named)
+
+
+@needs_archive
+def test_deploy_does_its_steps_in_order(operator: Operator) -> None:
+    done = operator("deploy", "pi", "--yes", "--context", "pis")
+    assert done.returncode == 0, done.stderr
+    steps = [re.sub(r"--(kube-)?context pis ", "", call) for call in operator.calls if not call.startswith("  ")]
+    steps = [step for step in steps if " get " not in step]
+    assert [" ".join(step.split()[:5]) for step in steps] == [
+        "kubectl create secret generic airflow-keys",
+        "kubectl create secret generic airflow-admin",
+        "kubectl create secret generic airflow-database",
+        "helm history airflow-platform --namespace airflow",
+        "helm upgrade --install airflow-platform charts/airflow-platform",
+        "kubectl delete jobs --namespace airflow",
+        f"helm upgrade --install airflow {archive()}",
+    ]
+    assert all(flag in steps[4] + steps[6] for flag in ("--atomic", "--timeout 20m"))
+    assert all("pis" in call for call in operator.calls if not call.startswith("  ")), "every call goes to that cluster"
+    assert "deploy pi, context pis, namespace airflow, chart airflow 1.22.0 sha256 1f7d1dfe3d58" in done.stderr
+
+
+@needs_archive
+def test_the_secrets_are_good_different_each_time_and_never_shown(operator: Operator) -> None:
+    done = operator("deploy", "pi", "--yes")
+    made = dict(call[2:].split("=", 1) for call in operator.calls if call.startswith("  "))
+    Fernet(made["fernet-key"].encode())
+    assert len(made["jwt-secret"]) >= 64 and len(made["api-secret-key"]) >= 32 and len(made["password"]) >= 24
+    assert made["connection"] == f"postgresql://postgres:{made['postgres-password']}@airflow-postgresql.airflow:5432/postgres"
+    assert not [value for value in made.values() if value in done.stdout + done.stderr]
+    assert not [call for call in operator.calls if not call.startswith("  ") and made["jwt-secret"] in call], "nor in a process list"
+    Path(operator.env["CALLS"]).unlink()
+    operator("deploy", "pi", "--yes")
+    again = dict(call[2:].split("=", 1) for call in operator.calls if call.startswith("  "))
+    assert not set(made.values()) & set(again.values())
+
+
+@needs_archive
+def test_the_secrets_that_are_there_are_kept(operator: Operator) -> None:
+    operator("deploy", "pi", "--yes", SECRETS="airflow-keys airflow-database airflow-admin")
+    assert not [call for call in operator.calls if " create secret" in call]
+
+
+@needs_archive
+def test_celery_gets_a_broker_and_flower_a_password(operator: Operator) -> None:
+    operator.edit("values/environments.yaml", "delivery/git-sync, executor/local, env/pi", "delivery/git-sync, executor/celery, options/flower, env/pi")
+    done = operator("deploy", "pi", "--yes", SECRETS="airflow-keys airflow-database airflow-admin")
+    assert done.returncode == 0, done.stderr
+    made = dict(call[2:].split("=", 1) for call in operator.calls if call.startswith("  "))
+    assert made["connection"] == f"redis://:{made['password']}@airflow-redis:6379/0"
+    assert re.fullmatch(r"flower:[0-9a-f]{32}", made["basicAuth"])
+
+
+@needs_archive
+def test_the_cloud_s_database_is_asked_for_once(operator: Operator) -> None:
+    done = operator("deploy", "dev", "--yes", *OUTPUTS)
+    assert done.returncode == 2 and "set AIRFLOW_DATABASE_URL=postgresql://user:password@host:5432/database once" in done.stderr
+    assert not [call for call in operator.calls if "create secret" in call or "upgrade" in call], "nothing was begun"
+    url = "postgresql://airflow:s%40fe@db.example.org:5432/airflow"
+    done = operator("deploy", "dev", "--yes", *OUTPUTS, AIRFLOW_DATABASE_URL=url)
+    assert done.returncode == 0, done.stderr
+    assert [call for call in operator.calls if '"name": "airflow-database"' in call]
+    assert "s@fe" not in done.stdout + done.stderr
+
+
+@needs_archive
+def test_a_wrong_database_url_stops_before_anything_is_installed(operator: Operator) -> None:
+    done = operator("deploy", "dev", "--yes", *OUTPUTS, AIRFLOW_DATABASE_URL="mysql://x")
+    assert done.returncode == 1 and "AIRFLOW_DATABASE_URL is not like postgresql://user:password@host:5432/database" in done.stderr
+    assert not [call for call in operator.calls if "upgrade" in call]
+
+
+@needs_archive
+def test_when_airflow_fails_our_chart_goes_back_too(operator: Operator) -> None:
+    done = operator("deploy", "pi", "--yes", HISTORY="7", FAILS="upgrade --install airflow /")
+    assert done.returncode == 1
+    assert [call for call in operator.calls if call.startswith("helm rollback airflow-platform 7 ")]
+    assert "Airflow was not upgraded and runs as before; see 'kubectl get pods,events --namespace airflow', then run the same command again." in done.stderr
+
+
+@needs_archive
+def test_when_our_chart_fails_airflow_is_not_touched(operator: Operator) -> None:
+    done = operator("deploy", "pi", "--yes", FAILS="upgrade --install airflow-platform")
+    assert done.returncode == 1 and "Airflow was not touched" in done.stderr
+    assert not [call for call in operator.calls if "--install airflow " in call or "delete jobs" in call]
+
+
+@needs_archive
+@pytest.mark.parametrize(("differs", "code"), [("0", 0), ("1", 4), ("2", 1)])
+def test_diff_says_by_its_exit_code_whether_something_would_change(operator: Operator, differs: str, code: int) -> None:
+    done = operator("diff", "pi", DIFF=differs)
+    assert done.returncode == code, done.stderr
+
+
+def test_the_lines_for_secrets_run_by_hand(operator: Operator) -> None:
+    """What --dry-run prints is what deploy runs."""
+    done = operator("deploy", "pi", "--dry-run")
+    if archive() is None:
+        pytest.skip("the official chart's archive is not here (make tools)")
+    lines = "\n".join(line for line in done.stdout.splitlines() if " secret " in line)
+    subprocess.run(["bash", "-c", lines], check=True, env={**operator.env}, cwd=operator.folder)
+    assert len([call for call in operator.calls if " create secret generic " in call]) == 3
