@@ -68,8 +68,13 @@ def check(path: Path, known: KnownKeys, own: frozenset[str] = frozenset()) -> li
         return []
     if not isinstance(root, yaml.MappingNode):
         return [Problem(path, 1, "", "", "a values file holds keys at its top, and this one does not")]
-    known = known.with_own(own) if own else known
+    known = _extended(known, own)
     return sorted(set(_File(path, known).walk(root, [("", known.root)])), key=lambda p: p.line)
+
+
+@lru_cache(maxsize=8)
+def _extended(known: KnownKeys, own: frozenset[str]) -> KnownKeys:
+    return known.with_own(own) if own else known
 
 
 class _File:
