@@ -62,13 +62,16 @@ def readme() -> str:
     """The chart's README."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     rows = "\n".join(f"| `{key}` | `{default}` | {about} |" for key, default, about in _values())
-    return README.format(name=chart["name"], description=chart["description"], kube=chart["kubeVersion"].removesuffix("-0"), rows=rows)
+    return README.format(
+        name=chart["name"], description=chart["description"], kube=chart["kubeVersion"].removesuffix("-0"), rows=rows
+    )
 
 
 def _values() -> list[tuple[str, str, str]]:
     """Key, default and comment of each value that has a comment beginning with `# --`."""
     text = (CHART / "values.yaml").read_text()
-    rows, about, trail = [], "", []
+    rows: list[tuple[str, str, str]] = []
+    about, trail = "", list[str]()
     for line in text.splitlines():
         comment = re.match(r" *# (-- )?(.*)", line)
         key = re.match(r"( *)([A-Za-z][\w.]*):", line)

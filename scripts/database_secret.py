@@ -23,8 +23,12 @@ def documents(url: str, namespace: str) -> dict[str, str]:
     """The keys of the secret. Raises ValueError with a sentence."""
     parts = urlsplit(url)
     database = parts.path.removeprefix("/")
-    if parts.scheme not in ("postgresql", "postgres") or not (parts.hostname and parts.username and parts.password and database):
-        raise ValueError(f"{VARIABLE} is not like postgresql://user:password@host:5432/database (special characters as %XX).")
+    if parts.scheme not in ("postgresql", "postgres") or not (
+        parts.hostname and parts.username and parts.password and database
+    ):
+        raise ValueError(
+            f"{VARIABLE} is not like postgresql://user:password@host:5432/database (special characters as %XX)."
+        )
     user, password = unquote(parts.username), unquote(parts.password)
     if any(character in user + password for character in '"\n'):
         raise ValueError(f'{VARIABLE}: PgBouncer takes no " and no line break in user or password; choose others.')

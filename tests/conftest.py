@@ -16,7 +16,11 @@ from tests.helpers.s3_servers import S3Server, running, versitygw
 
 def pytest_report_header() -> str:
     found = archive()
-    return f"chart: rendered from {found.name}" if found else "chart: no archive, the policies run on tests/render/inventory"
+    return (
+        f"chart: rendered from {found.name}"
+        if found
+        else "chart: no archive, the policies run on tests/render/inventory"
+    )
 
 
 def pytest_sessionfinish() -> None:

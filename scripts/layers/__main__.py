@@ -69,9 +69,9 @@ def check_outputs(file: Path) -> None:
         document = json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise LayerError(f"{file} cannot be read as the outputs of an environment: {error}; {anew}") from None
-    for error in Draft202012Validator(json.loads(OUTPUTS_SCHEMA.read_text())).iter_errors(document):
-        where = ".".join(map(str, error.absolute_path)) or "the document"
-        raise LayerError(f"{file}: {where}: {error.message}; {anew}")
+    for fault in Draft202012Validator(json.loads(OUTPUTS_SCHEMA.read_text())).iter_errors(document):
+        where = ".".join(map(str, fault.absolute_path)) or "the document"
+        raise LayerError(f"{file}: {where}: {fault.message}; {anew}")
 
 
 def warnings(place: Environment) -> list[str]:

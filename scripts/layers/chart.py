@@ -61,7 +61,9 @@ def pulled() -> Path:
         return found
     version, target, program = versions()["chart"], cached(versions()["chart"]), helm()
     if program is None:
-        raise ChartError(f"there is no helm to pull the chart airflow {version} with; run 'make tools', or put its archive at {target}.")
+        raise ChartError(
+            f"there is no helm to pull the chart airflow {version} with; run 'make tools', or put its archive at {target}."
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     pull = [program, "pull", "airflow", "--repo", REPOSITORY, "--version", version, "--destination", str(target.parent)]
     done = subprocess.run(pull, capture_output=True, text=True, check=False)

@@ -87,11 +87,17 @@ ENVIRONMENTS = [Case(name, environment.layers) for name, environment in environm
 COMBINATIONS = [combination(delivery, executor) for delivery in DELIVERIES for executor in EXECUTORS]
 CASES = [*ENVIRONMENTS, *COMBINATIONS]
 OPTIONS = [
-    with_options(combination("s3-sync", "celery"), "celery-autoscaling", "flower", "secrets-aws", "sign-in-oidc", "slack", "smtp"),
+    with_options(
+        combination("s3-sync", "celery"), "celery-autoscaling", "flower", "secrets-aws", "sign-in-oidc", "slack", "smtp"
+    ),
     with_options(combination("git-sync", "local", "pi", "pi"), "secrets-vault", "sign-in-ldap"),
 ]
 CASES += OPTIONS
-CASES += [replace(combination("git-sync", executor, "pi", "pi"), name=f"pi-{executor}") for executor in EXECUTORS if executor != "local"]
+CASES += [
+    replace(combination("git-sync", executor, "pi", "pi"), name=f"pi-{executor}")
+    for executor in EXECUTORS
+    if executor != "local"
+]
 INCIDENT = Case("incident", (), (EXTRA / "incident.yaml",))  # what the policies must find
 
 
@@ -101,7 +107,13 @@ def template(release: str, chart: Path, files: tuple[Path, ...], *arguments: str
     assert program, "helm is missing: make tools"
     values = [argument for file in files for argument in ("--values", str(file))]
     command = [program, "template", release, str(chart), "--namespace", NAMESPACE, "--kube-version", KUBE_VERSION]
-    done = subprocess.run([*command, *values, *arguments], capture_output=True, text=True, check=False, env={**os.environ, "HELM_CACHE_HOME": str(CACHE / "helm")})
+    done = subprocess.run(
+        [*command, *values, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "HELM_CACHE_HOME": str(CACHE / "helm")},
+    )
     if done.returncode:
         raise Refused(done.stderr.strip())
     return done.stdout

@@ -48,7 +48,9 @@ def take(manifests: Iterable[Facts]) -> Facts:
             keys = sorted([*(manifest.get("data") or {}), *(manifest.get("stringData") or {})])
             facts["secrets"][name] = {"keys": keys, "hook": _hook(manifest)}
         elif kind == "Service":
-            facts["services"][name] = {p.get("name", p["port"]): f"{p['port']}/{p.get('protocol', 'TCP')}" for p in manifest["spec"]["ports"]}
+            facts["services"][name] = {
+                p.get("name", p["port"]): f"{p['port']}/{p.get('protocol', 'TCP')}" for p in manifest["spec"]["ports"]
+            }
         elif kind == "Ingress":
             facts["ingress"] = _ingress(manifest)
         elif kind == "PodDisruptionBudget":
@@ -104,7 +106,9 @@ def _workload(manifest: Facts) -> Facts:
         "namespace": manifest["metadata"].get("namespace"),
         "labels": {k: v for k, v in pod["metadata"]["labels"].items() if "chart" not in k},
         "annotations": annotations,
-        "checksums": sorted(k.removeprefix("checksum/") for k in pod["metadata"].get("annotations") or {} if k.startswith("checksum/")),
+        "checksums": sorted(
+            k.removeprefix("checksum/") for k in pod["metadata"].get("annotations") or {} if k.startswith("checksum/")
+        ),
         "replicas": spec.get("replicas"),
         "strategy": spec.get("strategy") or spec.get("updateStrategy"),
         "schedule": spec.get("schedule"),
@@ -129,7 +133,11 @@ def _workload(manifest: Facts) -> Facts:
 
 
 def _container(container: Facts, role: str) -> Facts:
-    probes = {kind: _probe(container[f"{kind}Probe"]) for kind in ("startup", "readiness", "liveness") if f"{kind}Probe" in container}
+    probes = {
+        kind: _probe(container[f"{kind}Probe"])
+        for kind in ("startup", "readiness", "liveness")
+        if f"{kind}Probe" in container
+    }
     resources = container.get("resources") or {}
     words = [*(container.get("command") or []), *(container.get("args") or [])]
     return _without_nothing({
@@ -154,7 +162,11 @@ def _port(port: Facts) -> int | str:
 
 def _probe(probe: Facts) -> Facts:
     kind = next(k for k in ("exec", "httpGet", "tcpSocket", "grpc") if k in probe)
-    figures = {k: probe[k] for k in ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "failureThreshold") if k in probe}
+    figures = {
+        k: probe[k]
+        for k in ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "failureThreshold")
+        if k in probe
+    }
     return {kind: probe[kind].get("path", probe[kind].get("port", "")) if kind != "exec" else "", **figures}
 
 
@@ -168,7 +180,13 @@ def _volume(volume: Facts) -> Facts:
     source = volume.get(kind) or {}
     name = source.get("claimName") or source.get("secretName") or source.get("name")
     items = [item["path"] for item in source.get("items") or []]
-    kept = {"name": volume["name"], kind: name, "sizeLimit": source.get("sizeLimit"), "readOnly": source.get("readOnly"), "items": items}
+    kept = {
+        "name": volume["name"],
+        kind: name,
+        "sizeLimit": source.get("sizeLimit"),
+        "readOnly": source.get("readOnly"),
+        "items": items,
+    }
     return {k: v for k, v in kept.items() if k == kind or v}
 
 
@@ -195,7 +213,10 @@ def _claim(claim: Facts) -> Facts:
 def _ingress(manifest: Facts) -> Facts:
     spec = manifest["spec"]
     tls = {host: entry.get("secretName") for entry in spec.get("tls") or [] for host in entry["hosts"]}
-    return {"class": spec.get("ingressClassName"), "hosts": {rule.get("host"): tls.get(rule.get("host")) for rule in spec["rules"]}}
+    return {
+        "class": spec.get("ingressClassName"),
+        "hosts": {rule.get("host"): tls.get(rule.get("host")) for rule in spec["rules"]},
+    }
 
 
 def _rules(manifest: Facts) -> list[str]:
@@ -250,7 +271,9 @@ _Dumper.add_representer(list, _sequence)
 def dump(facts: Facts) -> str:
     """As kept. Environment variables that most containers share stand once, under `shared`."""
     lists = [tuple(c["env"]) for w in facts["workloads"].values() for c in w["containers"].values() if "env" in c]
-    common = [v for v in dict.fromkeys(v for env in lists for v in env) if sum(v in env for env in lists) > len(lists) / 2]
+    common = [
+        v for v in dict.fromkeys(v for env in lists for v in env) if sum(v in env for env in lists) > len(lists) / 2
+    ]
     compact = yaml.safe_load(yaml.safe_dump(facts, sort_keys=False))
     for workload in compact["workloads"].values():
         for container in workload["containers"].values():

@@ -12,7 +12,12 @@ import yaml
 from scripts.layers.environments import VALUES, known_layers, layer_file
 from scripts.layers.keys import check, for_file
 
-FILES = [file for layer in known_layers() for release in ("airflow", "airflow-platform") if (file := layer_file(layer, release)).exists()]
+FILES = [
+    file
+    for layer in known_layers()
+    for release in ("airflow", "airflow-platform")
+    if (file := layer_file(layer, release)).exists()
+]
 # Names below these are the user's: labels, selectors, annotations, packages, arguments of a notifier …
 FREE = re.compile(
     r"^(refusals|packages|nodeSelector|postgresql\.primary\.nodeSelector|airflowPodAnnotations)\.[^.]+"

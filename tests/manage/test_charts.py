@@ -47,14 +47,18 @@ def test_render_of_the_pi_warns_that_logs_end_with_their_pod(operator: Operator)
 def test_the_guide_s_list_env_sets_the_interval(operator: Operator) -> None:
     """guide 000, Reduce Discovery Latency: DAG_SYNC_INTERVAL in the list `env` of the values."""
     assert re.search(r"name: DAG_SYNC_INTERVAL\s+value: '?1s", operator("render", "dev", *OUTPUTS).stdout)
-    operator.edit("values/env/dev.yaml", "environment: dev", 'env: [{name: DAG_SYNC_INTERVAL, value: "15"}]\nenvironment: dev')
+    operator.edit(
+        "values/env/dev.yaml", "environment: dev", 'env: [{name: DAG_SYNC_INTERVAL, value: "15"}]\nenvironment: dev'
+    )
     text = operator("render", "dev", *OUTPUTS).stdout
     sidecars = re.findall(r"name: DAG_SYNC_INTERVAL\s+value: '?\"?([0-9s]+)", text)
     assert sidecars and set(sidecars) == {"15"}
 
 
 def test_a_misspelt_key_is_named_with_file_line_and_the_nearest_key(operator: Operator) -> None:
-    operator.edit("values/platform/pi.yaml", "  resources:\n    requests: {cpu: 300m", "  resuorces:\n    requests: {cpu: 300m")
+    operator.edit(
+        "values/platform/pi.yaml", "  resources:\n    requests: {cpu: 300m", "  resuorces:\n    requests: {cpu: 300m"
+    )
     done = operator("render", "pi")
     assert (done.returncode, done.stdout) == (2, "")
     line = (operator.folder / "values/platform/pi.yaml").read_text().splitlines().index("  resuorces:") + 1
@@ -71,10 +75,15 @@ def test_a_misspelt_key_for_our_own_chart_is_named_as_well(operator: Operator) -
 
 
 def test_two_deliveries_are_refused(operator: Operator) -> None:
-    operator.edit("values/environments.yaml", "platform/pi, delivery/git-sync", "platform/pi, delivery/image, delivery/git-sync")
+    operator.edit(
+        "values/environments.yaml", "platform/pi, delivery/git-sync", "platform/pi, delivery/image, delivery/git-sync"
+    )
     done = operator("render", "pi")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "environments.pi: delivery/image and delivery/git-sync cannot be combined; keep one layer of delivery." in done.stderr
+    assert (
+        "environments.pi: delivery/image and delivery/git-sync cannot be combined; keep one layer of delivery."
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,11 +138,16 @@ def test_dry_run_prints_plain_lines_and_calls_nobody(operator: Operator, case: C
     lines = done.stdout.splitlines()
     assert not [call for call in operator.calls if "current-context" not in call]
     upgrades = [line for line in lines if line.startswith("helm upgrade --install ")]
-    assert [line.split()[3:5] for line in upgrades] == [["airflow-platform", "charts/airflow-platform"], ["airflow", "apache-airflow/airflow"]]
+    assert [line.split()[3:5] for line in upgrades] == [
+        ["airflow-platform", "charts/airflow-platform"],
+        ["airflow", "apache-airflow/airflow"],
+    ]
     assert "--version 1.22.0" in upgrades[1]
     for line, wanted in zip(upgrades, (case.our_files, case.files), strict=True):
         named = re.findall(r"--values (\S+)", line)
-        assert [Path(name).name for name in named if not name.endswith(".json")] == [f.name for f in wanted if f.suffix != ".json"]
+        assert [Path(name).name for name in named if not name.endswith(".json")] == [
+            f.name for f in wanted if f.suffix != ".json"
+        ]
         assert all((operator.folder / name).exists() for name in named)
 
 
@@ -163,9 +177,14 @@ def test_the_secrets_are_good_different_each_time_and_never_shown(operator: Oper
     made = dict(call[2:].split("=", 1) for call in operator.calls if call.startswith("  "))
     Fernet(made["fernet-key"].encode())
     assert len(made["jwt-secret"]) >= 64 and len(made["api-secret-key"]) >= 32 and len(made["password"]) >= 24
-    assert made["connection"] == f"postgresql://postgres:{made['postgres-password']}@airflow-postgresql.airflow:5432/postgres"
+    assert (
+        made["connection"]
+        == f"postgresql://postgres:{made['postgres-password']}@airflow-postgresql.airflow:5432/postgres"
+    )
     assert not [value for value in made.values() if value in done.stdout + done.stderr]
-    assert not [call for call in operator.calls if not call.startswith("  ") and made["jwt-secret"] in call], "nor in a process list"
+    assert not [call for call in operator.calls if not call.startswith("  ") and made["jwt-secret"] in call], (
+        "nor in a process list"
+    )
     Path(operator.env["CALLS"]).unlink()
     operator("deploy", "pi", "--yes")
     again = dict(call[2:].split("=", 1) for call in operator.calls if call.startswith("  "))
@@ -180,7 +199,11 @@ def test_the_secrets_that_are_there_are_kept(operator: Operator) -> None:
 
 @needs_archive
 def test_celery_gets_a_broker_and_flower_a_password(operator: Operator) -> None:
-    operator.edit("values/environments.yaml", "delivery/git-sync, executor/local, env/pi", "delivery/git-sync, executor/celery, options/flower, env/pi")
+    operator.edit(
+        "values/environments.yaml",
+        "delivery/git-sync, executor/local, env/pi",
+        "delivery/git-sync, executor/celery, options/flower, env/pi",
+    )
     done = operator("deploy", "pi", "--yes", SECRETS="airflow-keys airflow-database airflow-admin")
     assert done.returncode == 0, done.stderr
     made = dict(call[2:].split("=", 1) for call in operator.calls if call.startswith("  "))
@@ -191,7 +214,10 @@ def test_celery_gets_a_broker_and_flower_a_password(operator: Operator) -> None:
 @needs_archive
 def test_the_cloud_s_database_is_asked_for_once(operator: Operator) -> None:
     done = operator("deploy", "dev", "--yes", *OUTPUTS)
-    assert done.returncode == 2 and "set AIRFLOW_DATABASE_URL=postgresql://user:password@host:5432/database once" in done.stderr
+    assert (
+        done.returncode == 2
+        and "set AIRFLOW_DATABASE_URL=postgresql://user:password@host:5432/database once" in done.stderr
+    )
     assert not [call for call in operator.calls if "create secret" in call or "upgrade" in call], "nothing was begun"
     url = "postgresql://airflow:s%40fe@db.example.org:5432/airflow"
     done = operator("deploy", "dev", "--yes", *OUTPUTS, AIRFLOW_DATABASE_URL=url)
@@ -203,7 +229,10 @@ def test_the_cloud_s_database_is_asked_for_once(operator: Operator) -> None:
 @needs_archive
 def test_a_wrong_database_url_stops_before_anything_is_installed(operator: Operator) -> None:
     done = operator("deploy", "dev", "--yes", *OUTPUTS, AIRFLOW_DATABASE_URL="mysql://x")
-    assert done.returncode == 1 and "AIRFLOW_DATABASE_URL is not like postgresql://user:password@host:5432/database" in done.stderr
+    assert (
+        done.returncode == 1
+        and "AIRFLOW_DATABASE_URL is not like postgresql://user:password@host:5432/database" in done.stderr
+    )
     assert not [call for call in operator.calls if "upgrade" in call]
 
 
@@ -212,7 +241,10 @@ def test_when_airflow_fails_our_chart_goes_back_too(operator: Operator) -> None:
     done = operator("deploy", "pi", "--yes", HISTORY="7", FAILS="upgrade --install airflow /")
     assert done.returncode == 1
     assert [call for call in operator.calls if call.startswith("helm rollback airflow-platform 7 ")]
-    assert "Airflow was not upgraded and runs as before; see 'kubectl get pods,events --namespace airflow', then run the same command again." in done.stderr
+    assert (
+        "Airflow was not upgraded and runs as before; see 'kubectl get pods,events --namespace airflow', then run the same command again."
+        in done.stderr
+    )
 
 
 @needs_archive

@@ -28,9 +28,13 @@ def test_pgbouncer_and_airflow_get_what_fits_together() -> None:
     assert urlsplit(made["kedaConnection"]).hostname == "db.example.org"
 
 
-@pytest.mark.parametrize("url", ["", "mysql://u:p@h/d", "postgresql://u@h/d", "postgresql://u:p@h", "postgresql://u:p@/d", "x"])
+@pytest.mark.parametrize(
+    "url", ["", "mysql://u:p@h/d", "postgresql://u@h/d", "postgresql://u:p@h", "postgresql://u:p@/d", "x"]
+)
 def test_another_url_is_refused_in_a_sentence(url: str) -> None:
-    with pytest.raises(ValueError, match="AIRFLOW_DATABASE_URL is not like postgresql://user:password@host:5432/database"):
+    with pytest.raises(
+        ValueError, match="AIRFLOW_DATABASE_URL is not like postgresql://user:password@host:5432/database"
+    ):
         documents(url, "airflow")
 
 

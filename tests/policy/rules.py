@@ -109,11 +109,20 @@ def dags_are_writable_for_who_delivers_them_only(case: Case, inventory: Inventor
 @rule
 def dags_are_at_one_path(case: Case, inventory: Inventory) -> Iterator[str]:
     """A DAG's file location is part of its identity."""
-    paths = {m.path for _, c in inventory.containers() for m in c.mounts if m.volume in ("dags", "dag-bundles") and c.name not in DELIVERERS}
+    paths = {
+        m.path
+        for _, c in inventory.containers()
+        for m in c.mounts
+        if m.volume in ("dags", "dag-bundles") and c.name not in DELIVERERS
+    }
     if len(paths) > 1:
         yield f"DAGs are mounted at {sorted(paths)}"
     folder = inventory.option("core", "dags_folder") or ""
-    if paths and not case.of("delivery").endswith("-bundle") and not any(p.startswith(folder) or folder.startswith(p) for p in paths):
+    if (
+        paths
+        and not case.of("delivery").endswith("-bundle")
+        and not any(p.startswith(folder) or folder.startswith(p) for p in paths)
+    ):
         yield f"[core] dags_folder is {folder}, and DAGs are mounted at {sorted(paths)}"
 
 
@@ -169,10 +178,18 @@ def logs_are_groomed_below_their_limit(case: Case, inventory: Inventory) -> Iter
     """No claim for logs; a folder, groomed before the pod is evicted for it. Tasks' pods end before they need it."""
     for workload in inventory.workloads:
         for container in workload.containers:
-            if container.role != "main" or not any(m.volume == "logs" for m in container.mounts) or workload.ref == "Pod/task":
+            if (
+                container.role != "main"
+                or not any(m.volume == "logs" for m in container.mounts)
+                or workload.ref == "Pod/task"
+            ):
                 continue
             limit = quantity(workload.volumes.get("logs", {}).get("sizeLimit", 0))
-            kept = [int(c.env.get("AIRFLOW__LOG_MAX_SIZE_BYTES", 0)) for c in workload.containers if c.name.endswith("log-groomer")]
+            kept = [
+                int(c.env.get("AIRFLOW__LOG_MAX_SIZE_BYTES", 0))
+                for c in workload.containers
+                if c.name.endswith("log-groomer")
+            ]
             if not kept or not 0 < kept[0] < limit / 2:
                 yield f"{workload.ref}/{container.name}: logs of {limit:.0f} bytes, groomed at {kept or 'never'}"
 
@@ -227,7 +244,17 @@ def what_runs_is_probed(case: Case, inventory: Inventory) -> Iterator[str]:
 
 
 TALKS_TO_KUBERNETES = {"scheduler", "worker", "triggerer", "api-server"}  # start, watch and read pods
-NEVER_TALKS = {"dag-processor", "statsd", "pgbouncer", "redis", "flower", "dag-adopter", "run-airflow-migrations", "create-user-job", "database-cleanup"}
+NEVER_TALKS = {
+    "dag-processor",
+    "statsd",
+    "pgbouncer",
+    "redis",
+    "flower",
+    "dag-adopter",
+    "run-airflow-migrations",
+    "create-user-job",
+    "database-cleanup",
+}
 
 
 @rule
@@ -240,7 +267,11 @@ def each_component_has_an_account_of_its_own(case: Case, inventory: Inventory) -
         owners[account].add(workload.component)
         if account not in accounts:
             yield f"{workload.ref}: service account {account} is made by nobody"
-        elif workload.component in NEVER_TALKS and "secrets-vault" not in " ".join(case.layers) and workload.facts.get("automount", accounts[account]["automount"]):
+        elif (
+            workload.component in NEVER_TALKS
+            and "secrets-vault" not in " ".join(case.layers)
+            and workload.facts.get("automount", accounts[account]["automount"])
+        ):
             yield f"{workload.ref}: has a token for the Kubernetes API and no use for it"
     for account, components in owners.items():
         if len(components) > 1:
@@ -250,12 +281,18 @@ def each_component_has_an_account_of_its_own(case: Case, inventory: Inventory) -
 @rule
 def roles_come_from_the_outputs(case: Case, inventory: Inventory) -> Iterator[str]:
     """In the cloud each of Airflow's components has its own role; elsewhere there is none to have."""
-    arns = {n: a.get("eks.amazonaws.com/role-arn") for n, a in inventory.facts["serviceAccounts"].items() if "/" not in n}
+    arns = {
+        n: a.get("eks.amazonaws.com/role-arn") for n, a in inventory.facts["serviceAccounts"].items() if "/" not in n
+    }
     cloud = case.of("platform") == "cloud"
     for workload in inventory.workloads:
         component, account = workload.component, workload.facts.get("serviceAccount", "")
         role = component.replace("-", "_")
-        wanted = f"arn:aws:iam::123456789012:role/airflow-dev-{component}" if cloud and role in ("scheduler", "dag_processor", "triggerer", "worker", "api_server", "dag_adopter") else None
+        wanted = (
+            f"arn:aws:iam::123456789012:role/airflow-dev-{component}"
+            if cloud and role in ("scheduler", "dag_processor", "triggerer", "worker", "api_server", "dag_adopter")
+            else None
+        )
         if arns.get(account) != wanted:
             yield f"{workload.ref}: role {arns.get(account)}, not {wanted}"
 
@@ -276,7 +313,14 @@ def nothing_secret_is_in_clear(case: Case, inventory: Inventory) -> Iterator[str
             source = re.match(r"\S+ from secret ([^/]*)/", variable)
             if source and source[1] not in SECRETS:
                 yield f"{where}: {variable}, which nobody makes"
-            if plain and " " not in name and SECRETIVE.search(name) and value and not value.startswith("/") and value not in ("true", "false"):
+            if (
+                plain
+                and " " not in name
+                and SECRETIVE.search(name)
+                and value
+                and not value.startswith("/")
+                and value not in ("true", "false")
+            ):
                 yield f"{where}: {name} is in clear"
         for source in container.facts.get("envFrom", []):
             if source.split()[0] == "secret" and source.split()[1] not in SECRETS:
@@ -295,8 +339,13 @@ def nothing_is_a_hook(case: Case, inventory: Inventory) -> Iterator[str]:
             yield f"{ref}: {facts['hook']}"
 
 
-PINNED = {f"{image['repository']}:{image['tag']}": image for image in yaml.safe_load((ROOT / "versions.yaml").read_text())["images"].values()}
-OWN_IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/airflow-dags:2026-11-21.1"  # what delivery/image is tested with
+PINNED = {
+    f"{image['repository']}:{image['tag']}": image
+    for image in yaml.safe_load((ROOT / "versions.yaml").read_text())["images"].values()
+}
+OWN_IMAGE = (
+    "123456789012.dkr.ecr.eu-central-1.amazonaws.com/airflow-dags:2026-11-21.1"  # what delivery/image is tested with
+)
 
 
 @rule
@@ -320,7 +369,11 @@ def pods_of_the_pi_go_to_arm64(case: Case, inventory: Inventory) -> Iterator[str
             yield f"{workload.ref}: nodes {workload.facts.get('nodes')}"
 
 
-PI_NODES, PI_MEMORY, PI_CPU = 7, 6 * GI, 4  # 8 GB each, of which the system and Longhorn leave 6: values/platform/pi.yaml
+PI_NODES, PI_MEMORY, PI_CPU = (
+    7,
+    6 * GI,
+    4,
+)  # 8 GB each, of which the system and Longhorn leave 6: values/platform/pi.yaml
 
 
 @rule
@@ -343,6 +396,7 @@ def the_pi_cluster_carries_it(case: Case, inventory: Inventory) -> Iterator[str]
 
 def _request(workload: Workload, name: str) -> float:
     """What Kubernetes reserves: the sum of what runs, or the largest of what runs before."""
+
     def of(container: Container) -> float:
         return quantity(container.facts.get("requests", {}).get(name, 0))
 
@@ -391,7 +445,10 @@ def airflow_sees_a_change_within_seconds(case: Case, inventory: Inventory) -> It
 @rule
 def one_dag_never_takes_all(case: Case, inventory: Inventory) -> Iterator[str]:
     """Concurrency fits together: a DAG below the whole, a query not above what can start."""
-    figures = {n: int(inventory.option(s, n) or 0) for s, n in (("core", "parallelism"), ("core", "max_active_tasks_per_dag"), ("scheduler", "max_tis_per_query"))}
+    figures = {
+        n: int(inventory.option(s, n) or 0)
+        for s, n in (("core", "parallelism"), ("core", "max_active_tasks_per_dag"), ("scheduler", "max_tis_per_query"))
+    }
     if not 0 < figures["max_active_tasks_per_dag"] < figures["parallelism"]:
         yield f"one DAG may take all of it: {figures}"
     if figures["max_tis_per_query"] > figures["parallelism"]:
@@ -411,7 +468,11 @@ def a_change_of_our_code_rolls_airflow(case: Case, inventory: Inventory) -> Iter
     """The ConfigMap is another release's: nothing else would restart the pods that mount it."""
     for workload in inventory.workloads:
         mounts_ours = any(v.get("configMap") == "airflow-platform-code" for v in workload.volumes.values())
-        if mounts_ours and workload.component not in ("pgbouncer", "dag-adopter") and "airflow-platform" not in workload.facts.get("checksums", []):
+        if (
+            mounts_ours
+            and workload.component not in ("pgbouncer", "dag-adopter")
+            and "airflow-platform" not in workload.facts.get("checksums", [])
+        ):
             yield f"{workload.ref}: mounts our code and has no checksum of it"
 
 
@@ -419,7 +480,17 @@ def a_change_of_our_code_rolls_airflow(case: Case, inventory: Inventory) -> Iter
 def all_of_airflow_is_one_image(case: Case, inventory: Inventory) -> Iterator[str]:
     """`images.airflow` leaves Kubernetes task pods and Flower on the stock image (trap 13); the default image reaches all."""
     wanted = inventory.workload("Deployment/airflow-scheduler").container("scheduler").image
-    ours = {"scheduler", "dag-processor", "triggerer", "worker", "api-server", "flower", "run-airflow-migrations", "create-user-job", "database-cleanup"}
+    ours = {
+        "scheduler",
+        "dag-processor",
+        "triggerer",
+        "worker",
+        "api-server",
+        "flower",
+        "run-airflow-migrations",
+        "create-user-job",
+        "database-cleanup",
+    }
     for workload, container in inventory.containers():
         if workload.component in ours and not container.name.startswith("git-sync") and container.image != wanted:
             yield f"{workload.ref}/{container.name}: {container.image}, not {wanted}"
@@ -445,7 +516,9 @@ def what_the_chart_leaves_off_is_on(case: Case, inventory: Inventory) -> Iterato
             yield f"{component}: no disruption budget"
 
 
-DEFAULT_NAMES = re.compile(r"airflow-(fernet-key|api-secret-key|jwt-secret|metadata|broker-url|redis-password|result-backend|pgbouncer-config|pgbouncer-stats|postgresql|webserver-secret-key)$")
+DEFAULT_NAMES = re.compile(
+    r"airflow-(fernet-key|api-secret-key|jwt-secret|metadata|broker-url|redis-password|result-backend|pgbouncer-config|pgbouncer-stats|postgresql|webserver-secret-key)$"
+)
 
 
 @rule
@@ -475,5 +548,7 @@ def postgresql_and_airflow_have_one_secret(case: Case, inventory: Inventory) -> 
     if case.of("platform") != "pi":
         return
     postgresql = inventory.workload("StatefulSet/airflow-postgresql").containers[0].facts["env"]
-    if not any("POSTGRES_PASSWORD from secret airflow-database/postgres-password" in variable for variable in postgresql):
+    if not any(
+        "POSTGRES_PASSWORD from secret airflow-database/postgres-password" in variable for variable in postgresql
+    ):
         yield f"PostgreSQL's password: {[v for v in postgresql if 'PASSWORD' in v]}"

@@ -6,7 +6,6 @@ Policies are our chart's, pods are those of both charts. `tests/policy/connectio
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import pytest
 import yaml
@@ -548,7 +547,9 @@ def test_the_cleanup_of_task_pods_is_thought_of() -> None:
     by_name, chart = ends(case, addresses=False), archive()
     if chart is None:
         pytest.skip("the official chart's archive is not here (make tools)")
-    optional = Inventory("cleanup", take(manifests(template("airflow", chart, case.files, "--set", "cleanup.enabled=true"))))
+    optional = Inventory(
+        "cleanup", take(manifests(template("airflow", chart, case.files, "--set", "cleanup.enabled=true")))
+    )
     pod = by_name["cleanup"] = next(pod for pod in pods_of(optional) if pod.name == "airflow-cleanup-pods")
     reaches = {
         f"{to}:{port}" for source, to, port, _ in open_connections(network(case), by_name) if source == "cleanup"

@@ -125,7 +125,9 @@ def mount_twice(facts: Facts) -> None:
 
 def mount_inside_a_read_only_one(facts: Facts) -> None:
     """What the chart's own airflowLocalSettings would do to ours."""
-    _container(facts, SCHEDULER, "scheduler")["mounts"].append("config:/opt/airflow/config/airflow_local_settings.py#x:ro")
+    _container(facts, SCHEDULER, "scheduler")["mounts"].append(
+        "config:/opt/airflow/config/airflow_local_settings.py#x:ro"
+    )
 
 
 def unlimited_folder(facts: Facts) -> None:
@@ -142,6 +144,7 @@ def ungroomed_logs(facts: Facts) -> None:
 
 def of_security(change: Callable[[Facts, Facts], None]) -> Callable[[Facts], None]:
     """A change of a pod's and its container's security context."""
+
     def changed(facts: Facts) -> None:
         change(facts["workloads"][SCHEDULER]["security"], _container(facts, SCHEDULER, "scheduler")["security"])
 
@@ -267,7 +270,11 @@ def stock_image_for_tasks(facts: Facts) -> None:
 
 
 def claim_for_logs(facts: Facts) -> None:
-    facts.setdefault("claims", {})["airflow-scheduler/logs"] = {"modes": ["ReadWriteOnce"], "size": "100Gi", "perPod": True}
+    facts.setdefault("claims", {})["airflow-scheduler/logs"] = {
+        "modes": ["ReadWriteOnce"],
+        "size": "100Gi",
+        "perPod": True,
+    }
 
 
 def no_cleanup(facts: Facts) -> None:
@@ -279,7 +286,9 @@ def no_budget(facts: Facts) -> None:
 
 
 def pgbouncer_of_the_chart(facts: Facts) -> None:
-    next(v for v in facts["workloads"]["Deployment/airflow-pgbouncer"]["volumes"] if v["name"] == "pgbouncer-config")["secret"] = "airflow-pgbouncer-config"
+    next(v for v in facts["workloads"]["Deployment/airflow-pgbouncer"]["volumes"] if v["name"] == "pgbouncer-config")[
+        "secret"
+    ] = "airflow-pgbouncer-config"
 
 
 def postgresql_of_its_own(facts: Facts) -> None:
@@ -355,7 +364,9 @@ NOTICED: list[tuple[str, str, Callable[[Facts], None]]] = [
 def test_the_rule_notices(name: str, case: str, change: Callable[[Facts], None]) -> None:
     facts = copy.deepcopy(inventory(BY_NAME[case]).facts)
     change(facts)
-    assert list(RULES[name](BY_NAME[case], Inventory(case, facts))), f"{name} does not notice {change.__doc__ or change}"
+    assert list(RULES[name](BY_NAME[case], Inventory(case, facts))), (
+        f"{name} does not notice {change.__doc__ or change}"
+    )
 
 
 def test_every_rule_is_shown_to_notice_something() -> None:

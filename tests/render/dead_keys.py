@@ -44,7 +44,12 @@ class Render:
         """What comes of it with another file in the place of one: manifests, or the refusal."""
         files = tuple(instead if each == file else each for each in self.files)
         try:
-            return template("airflow-platform" if ours else "airflow", OUR_CHART if ours else found_archive(), files, *self.arguments)
+            return template(
+                "airflow-platform" if ours else "airflow",
+                OUR_CHART if ours else found_archive(),
+                files,
+                *self.arguments,
+            )
         except Refused as refusal:
             return f"refused: {refusal}"
 
@@ -76,9 +81,17 @@ class _NoAliases(yaml.CSafeDumper):
 def renders(file: Path, ours: bool, trail: Trail) -> list[Render]:
     """Where the key could matter, the likeliest first."""
     cases = [case for case in CASES if file in (case.our_files if ours else case.files)]
-    wrong = [wrong for wrong in (OURS if ours else OFFICIAL) if file in (wrong.case.our_files if ours else wrong.case.files)]
+    wrong = [
+        wrong for wrong in (OURS if ours else OFFICIAL) if file in (wrong.case.our_files if ours else wrong.case.files)
+    ]
     words = " ".join(map(str, trail))
-    executor = "kubernetes" if "kubernetes" in words else "celery" if any(w in words for w in ("celery", "redis", "flower", "broker")) else "local"
+    executor = (
+        "kubernetes"
+        if "kubernetes" in words
+        else "celery"
+        if any(w in words for w in ("celery", "redis", "flower", "broker"))
+        else "local"
+    )
 
     def unlikely(case: Case) -> bool:
         return case.of("executor") != executor
@@ -101,7 +114,10 @@ class Prover:
         instead = self.folder / f"{name}.yaml"
         document = without(yaml.safe_load(file.read_text()), trail)
         instead.write_text(yaml.dump(document, Dumper=_NoAliases))
-        return any(render.text(ours, file, instead) != self._as_it_is(ours, render, file) for render in renders(file, ours, trail))
+        return any(
+            render.text(ours, file, instead) != self._as_it_is(ours, render, file)
+            for render in renders(file, ours, trail)
+        )
 
     def _as_it_is(self, ours: bool, render: Render, file: Path) -> str:
         key = (ours, render)
@@ -112,13 +128,21 @@ class Prover:
 
 def layer_files() -> list[tuple[Path, bool]]:
     """Every layer's files, and whether they are of our chart."""
-    found = [(layer_file(layer, release), release == "airflow-platform") for layer in known_layers() for release in ("airflow", "airflow-platform")]
+    found = [
+        (layer_file(layer, release), release == "airflow-platform")
+        for layer in known_layers()
+        for release in ("airflow", "airflow-platform")
+    ]
     return [(file, ours) for file, ours in found if file.exists()]
 
 
 def inputs() -> dict[str, str]:
     """Digests of all that the result is of."""
-    files = [*(file for file, _ in layer_files()), *(ROOT / "tests/render/values").rglob("*.yaml"), ROOT / "tests/render/outputs.json"]
+    files = [
+        *(file for file, _ in layer_files()),
+        *(ROOT / "tests/render/values").rglob("*.yaml"),
+        ROOT / "tests/render/outputs.json",
+    ]
     chart = [file for file in OUR_CHART.rglob("*") if file.is_file() and file.suffix in (".yaml", ".json", ".tpl")]
     digest = hashlib.sha256("".join(content_sha256(file) for file in sorted(chart)).encode()).hexdigest()
     return {

@@ -12,7 +12,10 @@ from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, official
 def main() -> int:
     """Write them all, and delete those of cases that are no more."""
     if archive() is None:
-        print("make inventory: the official chart's archive is not here; run 'make tools', or name it in AIRFLOW_CHART_FILE.", file=sys.stderr)
+        print(
+            "make inventory: the official chart's archive is not here; run 'make tools', or name it in AIRFLOW_CHART_FILE.",
+            file=sys.stderr,
+        )
         return 3
     cases = [*CASES, INCIDENT]
     inventory.KEPT.mkdir(exist_ok=True)

@@ -24,7 +24,9 @@ def test_a_kept_inventory_is_of_the_chart_and_values_of_today(case: Case) -> Non
 @needs_archive
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_a_render_is_what_is_kept(case: Case) -> None:
-    fresh = inventory.document(case, inventory.take(charts.official(case)), inventory.take(charts.official(ENVIRONMENTS[0])))
+    fresh = inventory.document(
+        case, inventory.take(charts.official(case)), inventory.take(charts.official(ENVIRONMENTS[0]))
+    )
     kept = inventory.kept(case).read_text()
     moved = "".join(difflib.unified_diff(kept.splitlines(True), fresh.splitlines(True), "kept", "rendered", n=1))
     assert not moved, f"{case} moved; if that was meant: `make inventory`\n{moved}"

@@ -20,7 +20,12 @@ from scripts.layers.environments import (
 from tests.helpers.charts import CASES
 
 LAYERS = known_layers()
-FILES = [file for layer in LAYERS for release in ("airflow", "airflow-platform") if (file := layer_file(layer, release)).exists()]
+FILES = [
+    file
+    for layer in LAYERS
+    for release in ("airflow", "airflow-platform")
+    if (file := layer_file(layer, release)).exists()
+]
 
 
 def lists(value: Any, at: str = "") -> Iterator[str]:
@@ -35,7 +40,11 @@ def lists(value: Any, at: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("release", ["airflow", "airflow-platform"])
 def test_no_list_is_in_two_layers_that_are_used_together(release: str) -> None:
     """Helm replaces lists, it does not join them: the earlier layer's would be gone without a word."""
-    found = {layer: set(lists(yaml.safe_load(layer_file(layer, release).read_text()))) for layer in LAYERS if layer_file(layer, release).exists()}
+    found = {
+        layer: set(lists(yaml.safe_load(layer_file(layer, release).read_text())))
+        for layer in LAYERS
+        if layer_file(layer, release).exists()
+    }
     assert any(found.values()) or release != "airflow"
     for (one, its), (other, others) in itertools.combinations(found.items(), 2):
         kind = one.partition("/")[0]
@@ -51,7 +60,9 @@ def test_the_list_env_is_left_to_the_user() -> None:
             assert "env" not in yaml.safe_load(layer_file(layer, "airflow").read_text()), layer
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if "airflow-platform" not in file.parts], ids=lambda f: str(f.relative_to(VALUES)))
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if "airflow-platform" not in file.parts], ids=lambda f: str(f.relative_to(VALUES))
+)
 def test_a_layer_says_for_whom_and_on_top_of_what(file: Path) -> None:
     head = file.read_text().split("\n\n")[0].splitlines()[:3]
     assert head[0].startswith("# For: ") and "On top of: " in " ".join(head), head
@@ -87,7 +98,7 @@ GOOD = ["base", "platform/cloud", "delivery/s3-sync", "executor/local", "env/dev
     ],
 )  # fmt: skip
 def test_a_wrong_list_of_layers_is_refused_in_a_sentence(layers: list[str], says: str) -> None:
-    with pytest.raises(LayerError, match="environments.mine: ") as caught:
+    with pytest.raises(LayerError, match=r"environments\.mine: ") as caught:
         check_layers(layers, "values/environments.yaml: environments.mine")
     assert says in str(caught.value)
 
@@ -96,7 +107,10 @@ def test_a_wrong_list_of_layers_is_refused_in_a_sentence(layers: list[str], says
     ("text", "says"),
     [
         ("envs: {}", "needs the key environments"),
-        ("environments: {dev: {layer: []}}", "environments.dev needs the key layers, a list of names, and no other key"),
+        (
+            "environments: {dev: {layer: []}}",
+            "environments.dev needs the key layers, a list of names, and no other key",
+        ),
         ("environments: {dev: [base]}", "environments.dev needs the key layers"),
         ("", "needs the key environments"),
     ],
@@ -110,5 +124,16 @@ def test_a_wrong_file_of_environments_is_refused_in_a_sentence(tmp_path: Path, t
 
 
 def test_an_unknown_environment_names_the_known_ones() -> None:
-    with pytest.raises(LayerError, match="there is no environment produ in values/environments.yaml; there are: dev, staging, prod, pi"):
+    with pytest.raises(
+        LayerError,
+        match=r"there is no environment produ in values/environments\.yaml; there are: dev, staging, prod, pi",
+    ):
         environment("produ")
+
+
+def test_no_layer_replaces_the_mappings_of_statsd() -> None:
+    """overrideMappings throws the chart's 21 away, and excludes extraMappings (trap 20)."""
+    for layer in LAYERS:
+        file = layer_file(layer, "airflow")
+        statsd = (yaml.safe_load(file.read_text()) or {}).get("statsd") if file.exists() else None
+        assert "overrideMappings" not in (statsd or {}), layer

@@ -291,7 +291,10 @@ def test_the_images_are_those_of_the_chart() -> None:
         assert member
         values = yaml.safe_load(member.read())
     chart = {
-        "airflow": {"repository": values["defaultAirflowRepository"], "tag": f"{values['defaultAirflowTag']}-python{pinned('python')}"},
+        "airflow": {
+            "repository": values["defaultAirflowRepository"],
+            "tag": f"{values['defaultAirflowTag']}-python{pinned('python')}",
+        },
         "postgresql": values["postgresql"]["image"],
         "git-sync": values["images"]["gitSync"],
         "statsd-exporter": values["images"]["statsd"],

@@ -272,9 +272,7 @@ def test_task_logs_are_apart_from_dags(plan, bucket, environment, component, wri
 
 def test_policies_name_every_action(plan):
     """A wildcard would grow with AWS."""
-    addresses = [
-        a for a in plan.resources if a.endswith(("iam_role_policy.this", "iam_policy.this", "policy.adopt"))
-    ]
+    addresses = [a for a in plan.resources if a.endswith(("iam_role_policy.this", "iam_policy.this", "policy.adopt"))]
     assert len(addresses) == 4
     actions = {action for a in addresses for s in plan.statements(a) for action in [s["Action"]] if "*" in str(action)}
     assert actions == set()
