@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from scripts.layers.chart import archive
+from scripts.layers.environments import ROOT
 from tests.helpers import inventory
 from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, official
 
@@ -25,7 +26,7 @@ def main() -> int:
     dev = inventory.take(official(ENVIRONMENTS[0]))
     for case in cases:
         inventory.kept(case).write_text(inventory.document(case, inventory.take(official(case)), dev))
-    print(f"{len(cases)} inventories in {inventory.KEPT.relative_to(inventory.ROOT)}")
+    print(f"{len(cases)} inventories in {inventory.KEPT.relative_to(ROOT)}")
     return 0
 
 

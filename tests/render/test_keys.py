@@ -2,6 +2,7 @@
 
 import yaml
 
+from scripts.layers.environments import VALUES
 from tests.render import dead_keys
 
 
@@ -15,6 +16,6 @@ def test_the_proof_is_of_the_values_and_charts_of_today() -> None:
 def test_the_proof_covers_every_key_of_every_layer() -> None:
     kept = yaml.safe_load(dead_keys.RESULT.read_text())["keys"]
     assert kept == {
-        str(file.relative_to(dead_keys.VALUES)): len(list(dead_keys.leaves(yaml.safe_load(file.read_text()))))
+        str(file.relative_to(VALUES)): len(list(dead_keys.leaves(yaml.safe_load(file.read_text()))))
         for file, _ in dead_keys.layer_files()
     }
