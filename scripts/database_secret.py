@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 NAME = "airflow-database"
 VARIABLE = "AIRFLOW_DATABASE_URL"
 POOL_SIZE = 20  # connections to PostgreSQL that a PgBouncer opens; prod has two of them, an RDS micro allows about 80
+PREPARED = 200  # PgBouncer's own default is 0 before 1.24: asyncpg's prepared statements would meet another connection
 MAX_CLIENTS = 300  # connections of Airflow's processes: base.yaml allows 10 each
 
 
@@ -49,6 +50,7 @@ auth_type = scram-sha-256
 auth_file = /etc/pgbouncer/users.txt
 stats_users = {user}
 ignore_startup_parameters = extra_float_digits
+max_prepared_statements = {PREPARED}
 max_client_conn = {MAX_CLIENTS}
 server_tls_sslmode = require
 """,

@@ -21,6 +21,7 @@ def test_pgbouncer_and_airflow_get_what_fits_together() -> None:
         "host": "db.example.org", "port": "6000", "dbname": "airflow_dev", "pool_size": "20",
     }  # fmt: skip
     assert ini["pgbouncer"]["stats_users"] == "air flow" and ini["pgbouncer"]["server_tls_sslmode"] == "require"
+    assert int(ini["pgbouncer"]["max_prepared_statements"]) > 0, "Airflow's async engine prepares its statements"
     assert made["users.txt"] == '"air flow" "p@ss/w%rd"\n'
     for key in ("connection", "kedaConnection", "pgbouncer-stats"):
         parts = urlsplit(made[key])

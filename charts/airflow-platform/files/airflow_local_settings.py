@@ -154,11 +154,11 @@ def _decode(data: bytes) -> Settings:
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
     namespace = document.get("jobs_namespace", Settings.jobs_namespace)
-    default = document.get("default_package")
+    default = document.get("default_package") or None  # the chart writes "" for none
     if not (isinstance(namespace, str) and namespace):
         raise ValueError("'jobs_namespace' is not a name")
     return Settings(
-        None if default is None else check_package(default),
+        default and check_package(default),
         frozenset(_names(document, "dag_ids")),
         namespace,
         frozenset(check_package(p) for p in _names(document, "packages")),
