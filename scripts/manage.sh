@@ -16,7 +16,7 @@ On AWS (ARGS go to Terraform)
   destroy   delete it; refused while the bucket holds DAGs
   output    print bucket, region, roles and repositories of ENV as one JSON document
 
-In the cluster (ARGS go to helm)
+In the cluster (ARGS go to helm: --timeout 60m; values are in the layers)
   render    print the manifests that deploy installs
   diff      show what deploy would change, and what it would delete (exit 4: something)
   deploy    install or upgrade Airflow and airflow-platform; a step that fails is taken back
@@ -50,10 +50,10 @@ need() { # TOOL WAY_OUT
   command -v "$1" >/dev/null || fail 3 "$1 is not on PATH; $2."
 }
 
-environments() {
+environments() { # those in the cluster; for Terraform also those that are on AWS alone
   {
     sed -n '/^environments:/,/^[a-z]/s/^  \([a-z][a-z0-9-]*\):.*/\1/p' "$top/values/environments.yaml"
-    basename -s .tfvars "$top"/terraform/environments/*.tfvars
+    case $command in render | diff | deploy | status) ;; *) basename -s .tfvars "$top"/terraform/environments/*.tfvars ;; esac
   } | awk '!seen[$0]++' | paste -sd ' ' -
 }
 

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from scripts.layers import keys
 from scripts.layers.chart import ChartError, pulled, versions
-from scripts.layers.environments import RELEASES, ROOT, Environment, LayerError, environment
+from scripts.layers.environments import RELEASES, ROOT, VALUES, Environment, LayerError, environment
 
 OUTPUTS_SCHEMA = ROOT / "docs" / "reference" / "outputs.schema.json"
 outputs_option = click.option("--outputs", type=click.Path(path_type=Path), help="what `manage.sh output ENV` wrote")
@@ -32,10 +32,10 @@ def resolve(name: str, outputs: Path | None) -> None:
     place = environment(name)
     check_keys(place)
     if outputs:
-        check_outputs(outputs)
+        check_outputs(outputs, place)
     elif place.of("platform") == "cloud":
         raise LayerError(
-            f"{name} needs what Terraform made: 'manage.sh output {name} --file outputs.json', then add --outputs outputs.json."
+            f"{name} needs what Terraform made: 'manage.sh output {name} --file outputs-{name}.json', then add --outputs outputs-{name}.json."
         )
     for warning in warnings(place):
         click.echo(f"warning: {warning}", err=True)
@@ -56,22 +56,39 @@ def check_keys(place: Environment) -> None:
     files = [file for release in RELEASES for file in place.files(release)]
     problems = [problem for file in files for problem in keys.check(file, *keys.for_file(file))]
     for problem in problems:
-        click.echo(str(problem).replace(f"{ROOT}/", ""), err=True)
+        click.echo(str(problem).replace(f"{ROOT}/", "") + elsewhere(problem), err=True)
     if problems:
         wrong = "1 wrong key" if len(problems) == 1 else f"{len(problems)} wrong keys"
         raise LayerError(f"{wrong} in the layers of {place.name}; nothing was rendered.")
 
 
-def check_outputs(file: Path) -> None:
-    """Raise LayerError unless the file is what `manage.sh output` writes."""
-    anew = f"make it with 'manage.sh output ENV --file {file.name}'."
+def elsewhere(problem: keys.Problem) -> str:
+    """A hint, if the key is one of the other chart's: each layer has two files."""
+    ours = keys.OUR_VALUES in problem.path.parents
+    layer = problem.path.relative_to(keys.OUR_VALUES if ours else VALUES)
+    other = VALUES / layer if ours else keys.OUR_VALUES / layer
+    known, own = keys.for_file(other)
+    top = problem.key.partition(".")[0]
+    if top in known.root.keys or top in {key.partition(".")[0] for key in own}:
+        return f" (but {top} is a key of the other chart: {other.relative_to(ROOT)})"
+    return ""
+
+
+def check_outputs(file: Path, place: Environment) -> None:
+    """Raise LayerError unless the file is what `manage.sh output` writes for this environment."""
+    anew = f"make it with 'manage.sh output {place.name} --file outputs-{place.name}.json'."
     try:
         document = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise LayerError(f"{file} cannot be read as the outputs of an environment: {error}; {anew}") from None
+        why = error.strerror if isinstance(error, OSError) else "it is no JSON"
+        raise LayerError(f"{file} cannot be read as the outputs of an environment: {why}; {anew}") from None
     for fault in Draft202012Validator(json.loads(OUTPUTS_SCHEMA.read_text())).iter_errors(document):
         where = ".".join(map(str, fault.absolute_path)) or "the document"
         raise LayerError(f"{file}: {where}: {fault.message}; {anew}")
+    if place.of("platform") != "cloud":
+        raise LayerError(f"{place.name} has no AWS side; leave --outputs out.")
+    if document["environment"] != place.name:
+        raise LayerError(f"{file} is of {document['environment']}, not of {place.name}; {anew}")
 
 
 def warnings(place: Environment) -> list[str]:
@@ -79,10 +96,15 @@ def warnings(place: Environment) -> list[str]:
     merged: dict[str, object] = {}
     for file in place.files("airflow"):
         merged |= yaml.safe_load(file.read_text()) or {}
+    found, file = [], f"values/env/{place.name}.yaml"
     logs = merged.get("remoteLogs")
     if place.of("platform") == "pi" and not (isinstance(logs, dict) and logs.get("bucket")):
-        return [f"remoteLogs.bucket is empty in values/env/{place.name}.yaml: task logs end with their pod."]
-    return []
+        found.append(
+            f"remoteLogs.bucket is empty in {file}: task logs end with their pod; name an S3-compatible bucket."
+        )
+    if "example" in str(merged.get("domain")) or "github.com/example-org" in str(merged.get("dags")):
+        found.append(f"{file} still has the examples example.org or example-org: write your own.")
+    return found
 
 
 @main.command()
@@ -100,6 +122,16 @@ def gone(old: Path, new: Path) -> None:
     for name, kept in _objects(old).items():
         if name not in now:
             click.echo(f"{'would stay without an owner' if kept else 'would be deleted'}: {name}")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def lasting(file: Path) -> None:
+    """Print a render without its Jobs: they are gone minutes after each deploy, and come with the next, changed or not."""
+    documents = [
+        document for document in yaml.safe_load_all(file.read_text()) if document and document["kind"] != "Job"
+    ]
+    click.echo(yaml.safe_dump_all(documents))
 
 
 def _objects(file: Path) -> dict[str, bool]:

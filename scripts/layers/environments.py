@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,18 +81,55 @@ def check_layers(layers: Iterable[str], where: str) -> tuple[str, ...]:
     return layers
 
 
+def lists(value: Any, at: str = "") -> Iterator[str]:
+    """Paths of all lists in a document."""
+    if isinstance(value, list):
+        yield at
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from lists(inner, f"{at}.{key}".lstrip("."))
+
+
+def check_lists(place: Environment) -> None:
+    """Raise LayerError if a layer would replace another's list: Helm does not join them."""
+    for release in RELEASES:
+        seen: dict[str, Path] = {}
+        for file in place.files(release):
+            try:
+                document = yaml.safe_load(file.read_text())
+            except yaml.YAMLError:
+                continue  # the check of keys says it better
+            for path in lists(document):
+                if path in seen:
+                    one, other = (each.relative_to(ROOT) for each in (seen[path], file))
+                    raise LayerError(
+                        f"{other}: the list {path} would replace that of {one}; write all of it into one of them."
+                    )
+                seen[path] = file
+
+
 def environments(file: Path = LIST) -> dict[str, Environment]:
     """All environments by name. Raises LayerError."""
-    document: Any = yaml.safe_load(file.read_text())
-    listed = document.get("environments") if isinstance(document, Mapping) else None
     where = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+    try:
+        document: Any = yaml.safe_load(file.read_text())
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise LayerError(f"{where}{line}: this is no YAML: {error.problem}.") from None
+    listed = document.get("environments") if isinstance(document, Mapping) else None
     if not isinstance(listed, Mapping):
         raise LayerError(f"{where}: needs the key environments, a map of names.")
     found = {}
     for name, settings in listed.items():
         if not isinstance(settings, Mapping) or set(settings) != {"layers"} or not isinstance(settings["layers"], list):
             raise LayerError(f"{where}: environments.{name} needs the key layers, a list of names, and no other key.")
-        found[name] = Environment(name, check_layers(settings["layers"], f"{where}: environments.{name}"))
+        place = Environment(str(name), check_layers(map(str, settings["layers"]), f"{where}: environments.{name}"))
+        if place.of("env") != name:
+            raise LayerError(
+                f"{where}: environments.{name}: env/{place.of('env')} is another's; the last layer is env/{name}."
+            )
+        check_lists(place)
+        found[str(name)] = place
     return found
 
 

@@ -12,7 +12,7 @@ kubectl() { command kubectl ${context:+--context "$context"} "$@"; }
 
 find_helm() {
   helm=$(type -P helm || true)
-  [[ -n $helm ]] || helm=$(printf '%s\n' "${XDG_CACHE_HOME:-$HOME/.cache}"/airflow-platform/bin/helm-* | tail -1)
+  [[ -n $helm ]] || helm=$(printf '%s\n' "${XDG_CACHE_HOME:-$HOME/.cache}"/airflow-platform/bin/helm-* | sort --version-sort | tail -1)
   [[ -x $helm ]] || fail 3 "helm is not on PATH; install Helm 3.19 or newer, or run 'make tools'."
 }
 
@@ -23,6 +23,9 @@ prepare() {
   find_helm
   [[ $command != status ]] || return 0
   local word value
+  for word in "${more[@]}"; do
+    case $word in --set* | --values* | -f*) fail 2 "$word: values are in the layers, so that what is deployed can be read; write it into values/env/$env.yaml." ;; esac
+  done
   layers resolve "$env" ${outputs:+--outputs "$outputs"} >"$work/resolved" || exit
   while read -r word value; do
     case $word in
@@ -39,10 +42,20 @@ chart_of() { # RELEASE
   if [[ $1 == airflow ]]; then echo "$chart"; else echo charts/airflow-platform; fi
 }
 
+# Helm's own words around a refusal help nobody.
 template() { # RELEASE
   local values
   mapfile -t values <"$work/$1"
-  (cd "$top" && helm template "$1" "$(chart_of "$1")" --namespace "$namespace" --kube-version "$oldest_kubernetes" "${values[@]}" "${more[@]}")
+  (cd "$top" && helm template "$1" "$(chart_of "$1")" --namespace "$namespace" --kube-version "$oldest_kubernetes" "${values[@]}" "${more[@]}") \
+    >"$work/$1.yaml" 2>"$work/said" && return
+  sed -e '/^Use --debug flag/d' -e '/^$/d' -e 's/^Error: execution error at ([^)]*): //' -e 's/^Error: //' -e '1s/^/manage.sh: /' "$work/said" >&2
+  fail 2 "the values of $1 for $env do not render; nothing was touched."
+}
+
+# Both, before anything is printed or changed.
+template_all() {
+  template airflow-platform
+  template airflow
 }
 
 say_where() {
@@ -50,22 +63,29 @@ say_where() {
 }
 
 render() {
-  template airflow-platform && template airflow
+  template_all
+  cat "$work/airflow-platform.yaml" "$work/airflow.yaml"
 }
 
 # What an apply would change, and what Helm would delete. Exit 4: something.
 diff() {
   need kubectl "install it"
   say_where
+  template_all
+  reach
   local release changed=0
+  if ! kubectl get namespace "$namespace" >/dev/null 2>&1; then
+    echo "the namespace $namespace is not there: everything that 'manage.sh render $env' prints would be made"
+    return 4
+  fi
   for release in airflow-platform airflow; do
-    template "$release" >"$work/new"
-    kubectl diff --server-side --force-conflicts --namespace "$namespace" --filename "$work/new" || {
+    layers lasting "$work/$release.yaml" >"$work/lasting"
+    kubectl diff --server-side --force-conflicts --namespace "$namespace" --filename "$work/lasting" || {
       [[ $? -eq 1 ]] || fail 1 "kubectl could not compare $release; nothing was changed."
       changed=4
     }
     helm get manifest "$release" --namespace "$namespace" >"$work/old" 2>/dev/null || true
-    layers gone "$work/old" "$work/new" >"$work/gone"
+    layers gone "$work/old" "$work/$release.yaml" >"$work/gone"
     cat "$work/gone"
     [[ ! -s $work/gone ]] || changed=4
   done
@@ -75,28 +95,35 @@ diff() {
 status() {
   need kubectl "install it"
   say_where
+  reach
   helm list --namespace "$namespace" --all
   kubectl get deployments,statefulsets,jobs,pods --namespace "$namespace"
   kubectl get resourcequota --namespace etl-jobs
 }
 
 deploy() {
+  template_all
   [[ $dry_run == no ]] || { deploy_by_hand; return; }
   need kubectl "install it"
   need openssl "install it"
   say_where
+  reach
   confirm
   kubectl get namespace "$namespace" >/dev/null 2>&1 || run "$(namespace_line)"
   make_secrets
-  local before
-  before=$(helm history airflow-platform --namespace "$namespace" --max 1 --output json 2>/dev/null | grep -o '"revision":[0-9]*' | grep -o '[0-9]*' || true)
-  upgrade airflow-platform || fail 1 "airflow-platform was not installed, Airflow was not touched; see what helm says above, then run the same command again."
+  local ours
+  ours=$(revision airflow-platform)
+  upgrade airflow-platform || fail 1 "airflow-platform was not installed and is as it was, Airflow was not touched; see what helm says above, then run the same command again."
   run "$(finished_jobs_line)"
   upgrade airflow || {
-    if [[ -n $before ]]; then helm rollback airflow-platform "$before" --namespace "$namespace" >&2; fi
-    fail 1 "Airflow was not upgraded and runs as before; see 'kubectl get pods,events --namespace $namespace', then run the same command again."
+    take_back airflow-platform "$ours"
+    fail 1 "Airflow is as it was before, but a migration of the database may have run; see 'kubectl get pods,events --namespace $namespace', then run the same command again (slow nodes: -- --timeout 60m)."
   }
-  echo "manage.sh: $env is deployed. 'manage.sh status $env' shows it; the first sign-in: kubectl get secret airflow-admin --namespace $namespace --output go-template='{{range .data}}{{. | base64decode}} {{end}}'" >&2
+  echo "manage.sh: $env is deployed. 'manage.sh status $env' shows it; the first sign-in is user admin, with the password of: kubectl get secret airflow-admin --namespace $namespace --output go-template='{{.data.password | base64decode}}'" >&2
+}
+
+reach() {
+  kubectl version >/dev/null 2>&1 || fail 1 "the cluster of context ${context:-$(kubectl config current-context 2>/dev/null || echo none)} does not answer; name another with --context."
 }
 
 confirm() {
@@ -106,10 +133,27 @@ confirm() {
   [[ $answer == yes ]] || fail 2 "not deployed."
 }
 
+revision() { # RELEASE: the one that is deployed, if any
+  helm history "$1" --namespace "$namespace" --max 1 --output json 2>/dev/null | grep -o '"revision":[0-9]*' | grep -o '[0-9]*' || true
+}
+
+# Not --atomic: its rollback fails on the two Jobs, which cannot be changed while they exist, and leaves half of each.
 upgrade() { # RELEASE
-  local values
+  local values before
+  before=$(revision "$1")
   mapfile -t values <"$work/$1"
-  (cd "$top" && helm upgrade --install "$1" "$(chart_of "$1")" --namespace "$namespace" --atomic --timeout 20m "${values[@]}" "${more[@]}")
+  (cd "$top" && helm upgrade --install "$1" "$(chart_of "$1")" --namespace "$namespace" --wait --timeout 20m "${values[@]}" "${more[@]}") && return
+  take_back "$1" "$before"
+  return 1
+}
+
+take_back() { # RELEASE REVISION
+  [[ $1 != airflow ]] || run "$(finished_jobs_line)" >&2
+  if [[ -n $2 ]]; then
+    helm rollback "$1" "$2" --namespace "$namespace" >&2
+  else
+    helm uninstall "$1" --namespace "$namespace" >&2
+  fi || echo "manage.sh: $1 could not be taken back either; 'helm history $1 --namespace $namespace' shows where it stands." >&2
 }
 
 run() { # LINE: as it is printed by --dry-run
@@ -160,9 +204,13 @@ make_secrets() {
   done
 }
 
+# Bash; `create` fails where a secret is there already, and that is right.
 deploy_by_hand() {
   local name release of values
-  echo "# $env, chart airflow $version sha256 $chart_digest; from the repository's top:"
+  echo "# $env, chart airflow $version sha256 $chart_digest; in bash, from the repository's top, with 'make setup' done."
+  echo "# Lines that create a namespace or a secret are for the first time.$([[ $platform != cloud ]] || echo " Once: export AIRFLOW_DATABASE_URL=postgresql://user:password@host:5432/database")"
+  [[ -z $context ]] || echo "kubectl config use-context $(printf %q "$context")"
+  echo "helm repo add apache-airflow https://airflow.apache.org"
   namespace_line
   for name in $(secrets); do secret_line "$name"; done
   for release in airflow-platform airflow; do
@@ -170,8 +218,8 @@ deploy_by_hand() {
     mapfile -t values <"$work/$release"
     of=charts/airflow-platform
     [[ $release == airflow-platform ]] || of="apache-airflow/airflow --version $version"
-    printf 'helm upgrade --install %s %s --namespace %s --atomic --timeout 20m' "$release" "$of" "$namespace"
-    printf ' %s' "${values[@]}" "${more[@]}"
+    printf 'helm upgrade --install %s %s --namespace %s --wait --timeout 20m' "$release" "$of" "$namespace"
+    printf ' %q' "${values[@]}" "${more[@]}"
     printf '\n'
   done
 }

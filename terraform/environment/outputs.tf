@@ -1,3 +1,8 @@
+output "environment" {
+  description = "Name of the environment: the first part of every key."
+  value       = var.environment
+}
+
 output "bucket" {
   description = "Name of the bucket of DAGs."
   value       = module.dag_bucket.name

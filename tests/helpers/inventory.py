@@ -57,6 +57,10 @@ def take(manifests: Iterable[Facts]) -> Facts:
             spec = manifest["spec"]
             budget = {key: spec[key] for key in ("minAvailable", "maxUnavailable") if key in spec}
             facts.setdefault("disruptionBudgets", {})[name] = {**budget, "selects": spec["selector"]["matchLabels"]}
+        elif kind == "HorizontalPodAutoscaler":
+            spec = manifest["spec"]
+            target = f"{spec['scaleTargetRef']['kind']}/{spec['scaleTargetRef']['name']}"
+            facts.setdefault("autoscalers", {})[target] = {"from": spec["minReplicas"], "to": spec["maxReplicas"]}
         elif kind in ("RoleBinding", "ClusterRoleBinding"):
             subjects = [f"{s.get('namespace', '')}/{s['name']}".lstrip("/") for s in manifest.get("subjects") or []]
             facts.setdefault("roleBindings", {})[f"{_full_name(manifest)} to {manifest['roleRef']['name']}"] = subjects
@@ -120,6 +124,7 @@ def _workload(manifest: Facts) -> Facts:
         "restart": of_pod.get("restartPolicy"),
         "nodes": of_pod.get("nodeSelector"),
         "security": of_pod.get("securityContext"),
+        "host": [key for key in ("hostNetwork", "hostPID", "hostIPC") if of_pod.get(key)],
         "volumes": [_volume(v) for v in of_pod.get("volumes") or []],
         "containers": {},
     }

@@ -16,7 +16,9 @@ from scripts.layers.environments import ROOT
 KUBECTL = """#!/usr/bin/env bash
 echo "kubectl $*" >>"$CALLS"
 for word; do case $word in --from-file=*) key=${word#--from-file=}; echo "  ${key%%=*}=$(cat "${key#*=}")" >>"$CALLS" ;; esac; done
+[[ $* != version* && $* != *" version"* || ${CLUSTER-} != gone ]] || exit 1
 case $* in
+  *"get namespace "*) [[ ${NAMESPACE-} != gone ]] ;;
   "config current-context") echo test-cluster ;;
   *"get secret "*) [[ " ${SECRETS-} " == *" $3 "* ]] ;;
   *"--filename -"*) cat >>"$CALLS" ;;
@@ -24,8 +26,9 @@ case $* in
 esac
 """
 HELM = """#!/usr/bin/env bash
+while [[ $1 == --kube-context ]]; do context="$1 $2 "; shift 2; done
 [[ $1 != template ]] || exec "$REAL_HELM" "$@"
-echo "helm $*" >>"$CALLS"
+echo "helm ${context-}$*" >>"$CALLS"
 [[ $1 != history || -z ${HISTORY-} ]] || echo "[{\\"revision\\":$HISTORY}]"
 [[ -z ${FAILS-} || $* != *"$FAILS"* ]] || { echo "Error: $FAILS: timed out waiting" >&2; exit 1; }
 """

@@ -211,8 +211,16 @@ def pods_keep_to_the_restricted_standard(case: Case, inventory: Inventory) -> It
             yield f"{where}: no seccomp profile"
         if own.get("allowPrivilegeEscalation") is not False:
             yield f"{where}: may escalate privileges"
-        if own.get("capabilities", {}).get("drop") != ["ALL"]:
-            yield f"{where}: keeps capabilities"
+        if own.get("capabilities") != {"drop": ["ALL"]}:
+            yield f"{where}: keeps capabilities, or takes some"
+        if own.get("privileged"):
+            yield f"{where}: is privileged"
+    for workload in inventory.workloads:
+        for volume in workload.volumes.values():
+            if "hostPath" in volume:
+                yield f"{workload.ref}: mounts the node's {volume['name']}"
+        if workload.facts.get("host"):
+            yield f"{workload.ref}: uses the node's {workload.facts['host']}"
 
 
 @rule
@@ -269,13 +277,28 @@ def each_component_has_an_account_of_its_own(case: Case, inventory: Inventory) -
             yield f"{workload.ref}: service account {account} is made by nobody"
         elif (
             workload.component in NEVER_TALKS
-            and "secrets-vault" not in " ".join(case.layers)
+            and not ("options/secrets-vault" in case.layers and workload.component == "dag-processor")
             and workload.facts.get("automount", accounts[account]["automount"])
         ):
             yield f"{workload.ref}: has a token for the Kubernetes API and no use for it"
     for account, components in owners.items():
         if len(components) > 1:
             yield f"service account {account} is shared by {sorted(components)}"
+
+
+@rule
+def rights_are_named(case: Case, inventory: Inventory) -> Iterator[str]:
+    """And in Airflow's own namespace nobody starts pods but for the Kubernetes executor: a task could take anybody's account."""
+    for role, rights in inventory.facts.get("roles", {}).items():
+        for right in rights:
+            if "*" in right:
+                yield f"{role}: {right}"
+            if (
+                "/" not in role
+                and case.of("executor") != "kubernetes"
+                and re.search(r"create.* pods\b|create.*pods/exec", right)
+            ):
+                yield f"{role}: {right}, where Airflow's own pods are"
 
 
 @rule
@@ -298,6 +321,7 @@ def roles_come_from_the_outputs(case: Case, inventory: Inventory) -> Iterator[st
 
 
 SECRETS = {"airflow-keys", "airflow-database", "airflow-broker", "airflow-admin", "airflow-env", "airflow-flower"}
+LOGIN = re.compile(r"://[^/@{]*:[^/@{]+@|\"(token|password|secret\w*)\": *\"[^\"]")
 SECRETIVE = re.compile(r"passw|secret|token|private|fernet|credential|conn_(?!aws_default)", re.IGNORECASE)
 
 
@@ -313,21 +337,17 @@ def nothing_secret_is_in_clear(case: Case, inventory: Inventory) -> Iterator[str
             source = re.match(r"\S+ from secret ([^/]*)/", variable)
             if source and source[1] not in SECRETS:
                 yield f"{where}: {variable}, which nobody makes"
-            if (
-                plain
-                and " " not in name
-                and SECRETIVE.search(name)
-                and value
-                and not value.startswith("/")
-                and value not in ("true", "false")
-            ):
+            harmless = re.fullmatch(r"/[\w./-]*|true|false|", value)
+            if plain and " " not in name and (LOGIN.search(value) or (SECRETIVE.search(name) and not harmless)):
                 yield f"{where}: {name} is in clear"
         for source in container.facts.get("envFrom", []):
             if source.split()[0] == "secret" and source.split()[1] not in SECRETS:
                 yield f"{where}: takes its environment from {source}"
     for section, options in inventory.facts["airflow.cfg"].items():
         for option, value in options.items():
-            if re.search(r"passw|secret_key|fernet|jwt_secret|_conn$", option) and value:
+            if value and (
+                re.search(r"passw|secret_key|fernet|jwt_secret|_conn$|broker_url", option) or LOGIN.search(value)
+            ):
                 yield f"airflow.cfg [{section}] {option} is set"
 
 
@@ -552,3 +572,73 @@ def postgresql_and_airflow_have_one_secret(case: Case, inventory: Inventory) -> 
         "POSTGRES_PASSWORD from secret airflow-database/postgres-password" in variable for variable in postgresql
     ):
         yield f"PostgreSQL's password: {[v for v in postgresql if 'PASSWORD' in v]}"
+
+
+@rule
+def who_reads_dags_is_given_them(case: Case, inventory: Inventory) -> Iterator[str]:
+    """A mount alone stays empty: beside each reader is what fills it, before it starts and ever after."""
+    for workload in inventory.workloads:
+        if workload.component not in readers(case) or workload.component == "triggerer":
+            continue
+        found, task = workload.facts["containers"], workload.ref == "Pod/task"
+        if case.of("delivery") == "s3-sync":
+            name, role = ("dag-sync-init", "init") if task else ("dag-sync", "sidecar")
+            env = Container(name, found.get(name, {})).env if name in found else {}
+            if found.get(name, {}).get("role") != role:
+                yield f"{workload.ref}: no {role} container {name}"
+            for variable in ("DAG_SYNC_BUCKET", "DAG_SYNC_ENVIRONMENT", "DAG_SYNC_INTERVAL", "AWS_DEFAULT_REGION"):
+                if not env.get(variable):
+                    yield f"{workload.ref}/{name}: {variable} is not set"
+        if case.of("delivery") == "git-sync":
+            for name in ("git-sync-init",) if task else ("git-sync-init", "git-sync"):
+                env = Container(name, found[name]).env if name in found else {}
+                if env.get("GITSYNC_MAX_FAILURES") != "-1":
+                    yield f"{workload.ref}/{name}: ends when the git server is away"
+                if "GITSYNC_HTTP_METRICS" in env and "GITSYNC_HTTP_BIND" not in env:
+                    yield f"{workload.ref}/{name}: metrics without an address: git-sync ends at once"
+
+
+@rule
+def airflow_is_set_up_for_where_it_runs(case: Case, inventory: Inventory) -> Iterator[str]:
+    """Logs outlive the pod in the cloud and are found while it lives; a lost node is no failed task; links lead home."""
+    wanted = {
+        ("core", "hostname_callable"): "airflow.utils.net.get_host_ip_address",
+        ("core", "execution_api_server_url"): "http://airflow-api-server:8080/execution/",
+    }
+    if case.of("platform") == "cloud":
+        wanted["logging", "remote_logging"] = "True"
+    for (section, option), value in wanted.items():
+        if inventory.option(section, option) != value:
+            yield f"[{section}] {option} is {inventory.option(section, option)}, not {value}"
+    if int(inventory.option("core", "default_task_retries") or 0) < 1:
+        yield "[core] default_task_retries is 0"
+    hosts = inventory.facts.get("ingress", {}).get("hosts", {})
+    if not hosts or None in hosts.values():
+        yield f"ingress without TLS: {hosts}"
+    if f"https://{next(iter(hosts), '')}" != inventory.option("api", "base_url"):
+        yield f"[api] base_url is {inventory.option('api', 'base_url')}, the ingress is of {list(hosts)}"
+    if "Deployment/airflow-statsd" not in inventory.facts["workloads"]:
+        yield "no statsd"
+
+
+@rule
+def celery_carries_what_is_started(case: Case, inventory: Inventory) -> Iterator[str]:
+    """What the schedulers start and no worker takes is queued again twice, and fails."""
+    if case.of("executor") == "celery":
+        worker = inventory.workload("Deployment/airflow-worker")
+        workers = inventory.facts.get("autoscalers", {}).get(worker.ref, {}).get("from", worker.replicas)
+        slots = workers * int(inventory.option("celery", "worker_concurrency") or 0)
+        started = inventory.workload("Deployment/airflow-scheduler").replicas * int(
+            inventory.option("core", "parallelism") or 0
+        )
+        if slots < started:
+            yield f"{started} tasks may be started, the workers take {slots}"
+
+
+@rule
+def tasks_of_the_scheduler_outlive_its_sigterm(case: Case, inventory: Inventory) -> Iterator[str]:
+    """dumb-init would signal the tasks as well, and on_kill deletes their job pods."""
+    if case.of("executor") == "local":
+        env = inventory.workload("Deployment/airflow-scheduler").container("scheduler").env
+        if env.get("DUMB_INIT_SETSID") != "0":
+            yield f"DUMB_INIT_SETSID is {env.get('DUMB_INIT_SETSID')}"

@@ -270,9 +270,6 @@ s3-sync: monitoring -> dag-processor:9101
 s3-sync local: monitoring -> scheduler:9101
 s3-sync celery: monitoring -> worker:9101
 
-git-sync: monitoring -> dag-processor:1234, triggerer:1234
-git-sync local: monitoring -> scheduler:1234
-git-sync celery: monitoring -> worker:1234
 git-sync: scheduler, dag-processor, triggerer -> git:22
 git-sync celery: worker -> git:22
 git-sync kubernetes: worker -> git:22

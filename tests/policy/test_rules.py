@@ -296,6 +296,69 @@ def postgresql_of_its_own(facts: Facts) -> None:
     env[:] = [variable.replace("airflow-database", "airflow-postgresql") for variable in env]
 
 
+def of_container(workload: str, name: str, **changes: object) -> Callable[[Facts], None]:
+    """Other facts of a container."""
+
+    def changed(facts: Facts) -> None:
+        _container(facts, workload, name).update(changes)
+
+    return changed
+
+
+def without_container(workload: str, name: str) -> Callable[[Facts], None]:
+    """A container less."""
+
+    def changed(facts: Facts) -> None:
+        del facts["workloads"][workload]["containers"][name]
+
+    return changed
+
+
+def env_replaced(workload: str, name: str, old: str, new: str) -> Callable[[Facts], None]:
+    """Another environment of a container."""
+
+    def changed(facts: Facts) -> None:
+        env = _container(facts, workload, name)["env"]
+        assert any(old in variable for variable in env)
+        env[:] = [variable.replace(old, new) for variable in env]
+
+    return changed
+
+
+def of_option(section: str, option: str, value: str) -> Callable[[Facts], None]:
+    """Another setting of Airflow."""
+
+    def changed(facts: Facts) -> None:
+        facts["airflow.cfg"].setdefault(section, {})[option] = value
+
+    return changed
+
+
+def metrics_without_address(facts: Facts) -> None:
+    _container(facts, SCHEDULER, "git-sync-init")["env"].append("GITSYNC_HTTP_METRICS=true")
+
+
+def node_path(facts: Facts) -> None:
+    facts["workloads"][SCHEDULER]["volumes"].append({"name": "node", "hostPath": None})
+
+
+def pods_of_the_scheduler(facts: Facts) -> None:
+    facts["roles"]["airflow-pod-launcher-role"] = ["create,list,get pods"]
+
+
+def any_right(facts: Facts) -> None:
+    facts["roles"]["etl-jobs/airflow-job-launcher"] = ["* *"]
+
+
+def no_tls(facts: Facts) -> None:
+    facts["ingress"]["hosts"] = dict.fromkeys(facts["ingress"]["hosts"])
+
+
+def more_schedulers(facts: Facts) -> None:
+    facts["workloads"][SCHEDULER]["replicas"] = 2
+
+
+SIDECAR = "Deployment/airflow-worker", "dag-sync"
 NOTICED: list[tuple[str, str, Callable[[Facts], None]]] = [
     ("no_claim_for_one_node_is_reached_from_two_pods", "dev", shared_claim),
     ("no_claim_for_one_node_is_reached_from_two_pods", "dev", surging_claim),
@@ -349,6 +412,27 @@ NOTICED: list[tuple[str, str, Callable[[Facts], None]]] = [
     ("one_dag_never_takes_all", "dev", greedy_query),
     ("service_links_are_off", "dev", service_links),
     ("a_change_of_our_code_rolls_airflow", "dev", no_checksum),
+    ("pods_keep_to_the_restricted_standard", "dev", of_container(SCHEDULER, "scheduler", security={"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}})),
+    ("pods_keep_to_the_restricted_standard", "dev", of_container(SCHEDULER, "scheduler", security={"privileged": True})),
+    ("pods_keep_to_the_restricted_standard", "dev", node_path),
+    ("nothing_secret_is_in_clear", "s3-sync-celery", env_replaced("Deployment/airflow-worker", "worker", "AIRFLOW__CELERY__BROKER_URL from secret airflow-broker/connection", "AIRFLOW__CELERY__BROKER_URL=redis://:pw@airflow-redis:6379/0")),
+    ("nothing_secret_is_in_clear", "dev", of_option("celery", "broker_url", "redis://:pw@redis:6379/0")),
+    ("nothing_secret_is_in_clear", "dev", of_option("secrets", "backend_kwargs", '{"token": "hvs.x"}')),
+    ("rights_are_named", "dev", pods_of_the_scheduler),
+    ("rights_are_named", "dev", any_right),
+    ("who_reads_dags_is_given_them", "s3-sync-celery", without_container(*SIDECAR)),
+    ("who_reads_dags_is_given_them", "s3-sync-celery", of_container(*SIDECAR, role="init")),
+    ("who_reads_dags_is_given_them", "s3-sync-celery", env_replaced(*SIDECAR, "DAG_SYNC_INTERVAL=1s", "X=1s")),
+    ("who_reads_dags_is_given_them", "s3-sync-kubernetes", without_container("Pod/task", "dag-sync-init")),
+    ("who_reads_dags_is_given_them", "pi", env_replaced(SCHEDULER, "git-sync", "GITSYNC_MAX_FAILURES=-1", "GITSYNC_MAX_FAILURES=0")),
+    ("who_reads_dags_is_given_them", "pi", metrics_without_address),
+    ("airflow_is_set_up_for_where_it_runs", "dev", of_option("logging", "remote_logging", "False")),
+    ("airflow_is_set_up_for_where_it_runs", "dev", of_option("core", "default_task_retries", "0")),
+    ("airflow_is_set_up_for_where_it_runs", "dev", of_option("core", "hostname_callable", "airflow.utils.net.getfqdn")),
+    ("airflow_is_set_up_for_where_it_runs", "dev", of_option("api", "base_url", "http://localhost:8080")),
+    ("airflow_is_set_up_for_where_it_runs", "pi", no_tls),
+    ("celery_carries_what_is_started", "s3-sync-celery", more_schedulers),
+    ("tasks_of_the_scheduler_outlive_its_sigterm", "pi", env_replaced(SCHEDULER, "scheduler", "DUMB_INIT_SETSID=0", "DUMB_INIT_SETSID=1")),
     ("all_of_airflow_is_one_image", "s3-sync-kubernetes", stock_image_for_tasks),
     ("claims_are_of_data_alone", "dev", claim_for_logs),
     ("what_the_chart_leaves_off_is_on", "pi", no_cleanup),
@@ -360,7 +444,7 @@ NOTICED: list[tuple[str, str, Callable[[Facts], None]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "case", "change"), NOTICED, ids=lambda v: getattr(v, "__name__", v))
+@pytest.mark.parametrize(("name", "case", "change"), NOTICED, ids=lambda v: getattr(v, "__name__", str(v)))
 def test_the_rule_notices(name: str, case: str, change: Callable[[Facts], None]) -> None:
     facts = copy.deepcopy(inventory(BY_NAME[case]).facts)
     change(facts)

@@ -29,7 +29,7 @@ class Wrong:
 
 S3, GIT, IMAGE = (combination(delivery, "local") for delivery in ("s3-sync", "git-sync", "image"))
 PI = combination("s3-sync", "local", "pi", "pi")
-BARE = {d: replace(combination(d, "local"), extra=()) for d in ("image", "configmap", "git-bundle")}
+BARE = {d: replace(combination(d, "local"), extra=()) for d in ("image", "configmap", "git-bundle", "git-sync")}
 BUNDLE_ON_PI = combination("dag-bundle", "local", "pi", "pi")
 
 OFFICIAL = [
@@ -47,12 +47,15 @@ OFFICIAL = [
     Wrong(BUNDLE_ON_PI, (), ("delivery is dag-bundle", "bucket", "delivery/git-bundle")),
     Wrong(BARE["image"], (), ("delivery is image", "defaultAirflowRepository", "examples/image/Dockerfile")),
     Wrong(BARE["configmap"], (), ("delivery is configmap", "dagsConfigMap.package", "airflow-dag-publisher configmap")),
+    Wrong(BARE["git-sync"], (), ("delivery is git-sync", "dags.gitSync.repo", "dags.gitSync.subPath")),
     Wrong(BARE["git-bundle"], (), ("delivery is git-bundle", "gitBundle.repo", "gitBundle.subPath")),
 ]  # fmt: skip
 
 OURS = [
-    Wrong(S3, (), ("dagAdopter.enabled", "roles.dag_adopter", "scripts/manage.sh output ENV"), outputs=False),
-    Wrong(S3, ("--set", "environment="), ("environment is not set", "values/airflow-platform/env/")),
+    Wrong(S3, (), ("environment is not set", "scripts/manage.sh output ENV"), outputs=False),
+    Wrong(S3, ("--set", "roles.dag_adopter="), ("dagAdopter.enabled", "roles.dag_adopter", "scripts/manage.sh output ENV")),
+    Wrong(GIT, ("--set", "environment="), ("environment is not set", "scripts/manage.sh output ENV")),
+    Wrong(S3, ("--set", "packages.sales_eu.x=y"), ("packages sales and sales_eu", "one is the other's plus")),
     Wrong(S3, ("--set", "dagsVolume.enabled=true"), ("dagsVolume.enabled", "dagsVolume.storageClassName", "ReadWriteMany")),
     Wrong(S3, ("--set", "executor=SequentialExecutor"), ("executor", "LocalExecutor")),
     Wrong(S3, ("--set", "jobs.quotas=1"), ("jobs", "quotas")),

@@ -1,9 +1,7 @@
 """Layers: each can be combined with each, and says what it is for."""
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +14,7 @@ from scripts.layers.environments import (
     environments,
     known_layers,
     layer_file,
+    lists,
 )
 from tests.helpers.charts import CASES
 
@@ -26,15 +25,6 @@ FILES = [
     for release in ("airflow", "airflow-platform")
     if (file := layer_file(layer, release)).exists()
 ]
-
-
-def lists(value: Any, at: str = "") -> Iterator[str]:
-    """Paths of all lists."""
-    if isinstance(value, list):
-        yield at
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from lists(inner, f"{at}.{key}".lstrip("."))
 
 
 @pytest.mark.parametrize("release", ["airflow", "airflow-platform"])

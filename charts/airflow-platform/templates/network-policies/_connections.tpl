@@ -51,9 +51,6 @@ probes and `kubectl port-forward`: they come from the pod's own node, which no n
 {{- range $readers }}{{ if eq $.Values.delivery "s3-sync" }}
 - {from: [monitoring], to: {{ . }}, port: 9101}
 {{- end }}{{ end }}
-{{- range append $readers "triggerer" }}{{ if eq $.Values.delivery "git-sync" }}
-- {from: [monitoring], to: {{ . }}, port: 1234}
-{{- end }}{{ end }}
 
 # Outside: S3, STS, git, the users' identity provider, what tasks call; and the Kubernetes API where it is not on 443, for
 # those who start pods, watch them or read their logs.
