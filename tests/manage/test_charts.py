@@ -10,6 +10,7 @@ import yaml
 from cryptography.fernet import Fernet
 
 from scripts.layers.chart import archive
+from scripts.layers.environments import ROOT
 from tests.helpers.charts import ENVIRONMENTS, Case, Manifest, manifests, official, ours
 from tests.manage.conftest import Operator
 
@@ -79,6 +80,7 @@ def test_a_misspelt_key_is_named_with_file_line_and_the_nearest_key(operator: Op
     line = (operator.folder / "values/platform/pi.yaml").read_text().splitlines().index("  resuorces:") + 1
     assert f"values/platform/pi.yaml:{line}: " in done.stderr
     assert "scheduler.resuorces" in done.stderr and "scheduler.resources" in done.stderr
+    assert done.stderr in (ROOT / "README.md").read_text(), "README shows what is printed"
     assert "Traceback" not in done.stderr and "1 wrong key in the layers of pi; nothing was rendered." in done.stderr
 
 
