@@ -96,14 +96,14 @@ def warnings(place: Environment) -> list[str]:
     merged: dict[str, object] = {}
     for file in place.files("airflow"):
         merged |= yaml.safe_load(file.read_text()) or {}
-    found, file = [], f"values/env/{place.name}.yaml"
+    found, where = list[str](), f"values/env/{place.name}.yaml"
     logs = merged.get("remoteLogs")
     if place.of("platform") == "pi" and not (isinstance(logs, dict) and logs.get("bucket")):
         found.append(
-            f"remoteLogs.bucket is empty in {file}: task logs end with their pod; name an S3-compatible bucket."
+            f"remoteLogs.bucket is empty in {where}: task logs end with their pod; name an S3-compatible bucket."
         )
     if "example" in str(merged.get("domain")) or "github.com/example-org" in str(merged.get("dags")):
-        found.append(f"{file} still has the examples example.org or example-org: write your own.")
+        found.append(f"{where} still has the examples example.org or example-org: write your own.")
     return found
 
 
