@@ -125,6 +125,13 @@ def gone(old: Path, new: Path) -> None:
 
 
 @main.command()
+def deployed() -> None:
+    """Print the revision that is deployed, from `helm history --output json` on standard input; nothing if none is."""
+    well = [entry["revision"] for entry in json.load(sys.stdin) if entry["status"] == "deployed"]
+    click.echo(max(well, default=""))
+
+
+@main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def lasting(file: Path) -> None:
     """Print a render without its Jobs: they are gone minutes after each deploy, and come with the next, changed or not."""

@@ -109,13 +109,14 @@ deploy() {
   say_where
   reach
   confirm
+  local ours airflow
+  ours=$(revision airflow-platform)
+  airflow=$(revision airflow)
   kubectl get namespace "$namespace" >/dev/null 2>&1 || run "$(namespace_line)"
   make_secrets
-  local ours
-  ours=$(revision airflow-platform)
-  upgrade airflow-platform || fail 1 "airflow-platform was not installed and is as it was, Airflow was not touched; see what helm says above, then run the same command again."
+  upgrade airflow-platform "$ours" || fail 1 "airflow-platform was not installed and is as it was, Airflow was not touched; see what helm says above, then run the same command again."
   run "$(finished_jobs_line)"
-  upgrade airflow || {
+  upgrade airflow "$airflow" || {
     take_back airflow-platform "$ours"
     fail 1 "Airflow is as it was before, but a migration of the database may have run; see 'kubectl get pods,events --namespace $namespace', then run the same command again (slow nodes: -- --timeout 60m)."
   }
@@ -133,27 +134,30 @@ confirm() {
   [[ $answer == yes ]] || fail 2 "not deployed."
 }
 
-revision() { # RELEASE: the one that is deployed, if any
-  helm history "$1" --namespace "$namespace" --max 1 --output json 2>/dev/null | grep -o '"revision":[0-9]*' | grep -o '[0-9]*' || true
+# The revision that a failed upgrade goes back to: a number, `none` where there is no such release, nothing where it never was well.
+revision() { # RELEASE
+  local listed
+  listed=$(helm list --namespace "$namespace" --all --filter "^$1\$" --short) || fail 1 "the releases in $namespace cannot be read; nothing was changed."
+  [[ -n $listed ]] || { echo none; return; }
+  helm history "$1" --namespace "$namespace" --output json | layers deployed || fail 1 "the history of $1 cannot be read; nothing was changed."
 }
 
 # Not --atomic: its rollback fails on the two Jobs, which cannot be changed while they exist, and leaves half of each.
-upgrade() { # RELEASE
-  local values before
-  before=$(revision "$1")
+upgrade() { # RELEASE REVISION_BEFORE
+  local values
   mapfile -t values <"$work/$1"
   (cd "$top" && helm upgrade --install "$1" "$(chart_of "$1")" --namespace "$namespace" --wait --timeout 20m "${values[@]}" "${more[@]}") && return
-  take_back "$1" "$before"
+  take_back "$@"
   return 1
 }
 
 take_back() { # RELEASE REVISION
   [[ $1 != airflow ]] || run "$(finished_jobs_line)" >&2
-  if [[ -n $2 ]]; then
-    helm rollback "$1" "$2" --namespace "$namespace" >&2
-  else
-    helm uninstall "$1" --namespace "$namespace" >&2
-  fi || echo "manage.sh: $1 could not be taken back either; 'helm history $1 --namespace $namespace' shows where it stands." >&2
+  case $2 in
+    none) helm uninstall "$1" --namespace "$namespace" >&2 ;;
+    [0-9]*) helm rollback "$1" "$2" --namespace "$namespace" >&2 ;;
+    *) false ;;
+  esac || echo "manage.sh: $1 was not taken back; 'helm history $1 --namespace $namespace' shows where it stands." >&2
 }
 
 run() { # LINE: as it is printed by --dry-run

@@ -29,7 +29,8 @@ HELM = """#!/usr/bin/env bash
 while [[ $1 == --kube-context ]]; do context="$1 $2 "; shift 2; done
 [[ $1 != template ]] || exec "$REAL_HELM" "$@"
 echo "helm ${context-}$*" >>"$CALLS"
-[[ $1 != history || -z ${HISTORY-} ]] || echo "[{\\"revision\\":$HISTORY}]"
+[[ $1 != list || -z ${HISTORY-} ]] || echo release
+[[ $1 != history ]] || echo "${HISTORY}"
 [[ -z ${FAILS-} || $* != *"$FAILS"* ]] || { echo "Error: $FAILS: timed out waiting" >&2; exit 1; }
 """
 

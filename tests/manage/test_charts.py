@@ -16,6 +16,7 @@ from tests.manage.conftest import Operator
 
 needs_archive = pytest.mark.skipif(archive() is None, reason="the official chart's archive is not here (make tools)")
 OUTPUTS = ("--outputs", "outputs.json")
+HISTORY = '[{"revision": 6, "status": "superseded"}, {"revision": 7, "status": "deployed"}, {"revision": 8, "status": "failed"}]'
 
 
 def arguments(case: Case) -> tuple[str, ...]:
@@ -180,7 +181,7 @@ def test_deploy_does_its_steps_in_order(operator: Operator) -> None:
         if " get " not in step
         and step != "kubectl --context pis version"
         and step != "kubectl version"
-        and "helm history" not in step
+        and not step.startswith(("helm history", "helm list"))
     ]
     assert [" ".join(step.split()[:5]) for step in steps] == [
         "kubectl create secret generic airflow-keys",
@@ -262,7 +263,7 @@ def test_a_wrong_database_url_stops_before_anything_is_installed(operator: Opera
 
 @needs_archive
 def test_when_airflow_fails_our_chart_goes_back_too(operator: Operator) -> None:
-    done = operator("deploy", "pi", "--yes", HISTORY="7", FAILS="upgrade --install airflow /")
+    done = operator("deploy", "pi", "--yes", HISTORY=HISTORY, FAILS="upgrade --install airflow /")
     assert done.returncode == 1
     later = operator.calls[next(n for n, call in enumerate(operator.calls) if "--install airflow /" in call) :]
     assert [" ".join(call.split()[:4]) for call in later[1:]] == [
@@ -384,6 +385,28 @@ def test_a_cluster_that_does_not_answer_is_one_sentence(operator: Operator) -> N
 def test_diff_before_the_first_deploy_says_that_all_is_new(operator: Operator) -> None:
     done = operator("diff", "pi", NAMESPACE="gone")
     assert done.returncode == 4 and "the namespace airflow is not there: everything" in done.stdout
+
+
+@needs_archive
+@pytest.mark.parametrize("fails", ["list --namespace", "history airflow"])
+def test_a_release_whose_history_cannot_be_read_is_not_touched(operator: Operator, fails: str) -> None:
+    """An answer that did not come must never look like a first deploy: that one is taken away again."""
+    done = operator("deploy", "pi", "--yes", HISTORY=HISTORY, FAILS=fails)
+    assert done.returncode == 1 and "cannot be read; nothing was changed." in done.stderr
+    assert not [call for call in operator.calls if "upgrade" in call or "uninstall" in call or "create" in call]
+
+
+@needs_archive
+def test_a_release_that_never_was_well_is_left_for_people(operator: Operator) -> None:
+    done = operator(
+        "deploy", "pi", "--yes", HISTORY='[{"revision": 1, "status": "failed"}]', FAILS="upgrade --install airflow /"
+    )
+    assert (
+        done.returncode == 1
+        and "airflow was not taken back; 'helm history airflow --namespace airflow' shows where it stands."
+        in done.stderr
+    )
+    assert not [call for call in operator.calls if "uninstall" in call or "rollback" in call]
 
 
 @needs_archive
