@@ -66,11 +66,15 @@ def pulled() -> Path:
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     pull = [program, "pull", "airflow", "--repo", REPOSITORY, "--version", version, "--destination", str(target.parent)]
-    done = subprocess.run(pull, capture_output=True, text=True, check=False)
-    found = archive() if done.returncode == 0 else None
+    try:
+        done = subprocess.run(pull, capture_output=True, text=True, check=False, timeout=300)
+        said = (done.stderr.strip().splitlines() or ["no archive came"])[-1].removeprefix("Error: ")
+    except subprocess.TimeoutExpired:
+        said = "no answer in five minutes"
+    found = archive()
     if found is None:
         raise ChartError(
-            f"the chart airflow {version} could not be pulled from {REPOSITORY} ({done.stderr.strip().splitlines()[-1:] or ['no answer']}); "
+            f"the chart airflow {version} could not be pulled from {REPOSITORY}: {said}; "
             f"put its archive at {target}, or name it in AIRFLOW_CHART_FILE."
         )
     return found
