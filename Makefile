@@ -38,7 +38,7 @@ lint: setup $(CACHE)/bin/helm-$(call version,helm) ## ruff, mypy --strict, shell
 	@mypy
 	@shellcheck -x scripts/*.sh scripts/manage/*.sh .ci/run
 	@helm=$$(command -v helm $(CACHE)/bin/helm-$(call version,helm) | head -1); if [[ -n $$helm ]]; then \
-		$$helm lint --strict --quiet charts/airflow-platform --kube-version 1.29.0 --values tests/render/outputs.json; \
+		$$helm lint --strict --quiet charts/airflow-platform --kube-version $(call version,kubernetes_oldest) --values tests/render/outputs.json; \
 		else echo "lint: no helm on this machine; the chart was not checked"; fi
 	@if command -v terraform >/dev/null; then terraform fmt -check -recursive terraform; \
 		else echo "lint: no terraform on this machine; its files were not checked"; fi

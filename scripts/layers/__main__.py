@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ from scripts.layers.chart import ChartError, pulled, versions
 from scripts.layers.environments import RELEASES, ROOT, VALUES, Environment, LayerError, environment
 
 OUTPUTS_SCHEMA = ROOT / "docs" / "reference" / "outputs.schema.json"
-outputs_option = click.option("--outputs", type=click.Path(path_type=Path), help="what `manage.sh output ENV` wrote")
 
 
 @click.group()
@@ -26,7 +24,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("name")
-@outputs_option
+@click.option("--outputs", type=click.Path(path_type=Path), help="what `manage.sh output ENV` wrote")
 def resolve(name: str, outputs: Path | None) -> None:
     """Print what manage.sh deploys, a word and its value on each line; refuse what is wrong with it first."""
     place = environment(name)
@@ -39,12 +37,13 @@ def resolve(name: str, outputs: Path | None) -> None:
         )
     for warning in warnings(place):
         click.echo(f"warning: {warning}", err=True)
-    archive = pulled()
+    archive, pins = pulled(), versions()
     click.echo(f"platform {place.of('platform')}")
     click.echo(f"executor {place.of('executor')}")
     click.echo(f"options {' '.join(layer.partition('/')[2] for layer in place.layers if layer.startswith('options/'))}")
-    click.echo(f"version {versions()['chart']}")
-    click.echo(f"chart_digest {hashlib.sha256(archive.read_bytes()).hexdigest()}")
+    click.echo(f"kubernetes {pins['kubernetes_oldest']}")
+    click.echo(f"version {pins['chart']}")
+    click.echo(f"chart_digest {pins['chart_sha256']}")  # `pulled` refuses another
     click.echo(f"chart {archive}")
     for release in RELEASES:
         for file in place.files(release):

@@ -13,10 +13,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 VALUES = ROOT / "values"
 LIST = VALUES / "environments.yaml"
-RELEASES = (
-    "airflow-platform",
-    "airflow",
-)  # in the order in which they are installed: Airflow's pods mount what ours has
+# In the order in which they are installed: Airflow's pods mount what ours has.
+RELEASES = ("airflow-platform", "airflow")
 NAMESPACE = "airflow"
 KINDS = ("base", "platform", "delivery", "executor", "options", "env")  # the order of layers; later ones win
 ONCE = frozenset(KINDS) - {"options"}

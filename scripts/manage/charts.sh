@@ -2,7 +2,6 @@
 # shellcheck shell=bash disable=SC2154 # its variables are manage.sh's
 
 namespace=airflow version='' chart_digest=''
-oldest_kubernetes=1.29.0 # for rendering without a cluster
 
 layers() { (cd "$top" && python3 -m scripts.layers "$@"); }
 
@@ -46,7 +45,7 @@ chart_of() { # RELEASE
 template() { # RELEASE
   local values
   mapfile -t values <"$work/$1"
-  (cd "$top" && helm template "$1" "$(chart_of "$1")" --namespace "$namespace" --kube-version "$oldest_kubernetes" "${values[@]}" "${more[@]}") \
+  (cd "$top" && helm template "$1" "$(chart_of "$1")" --namespace "$namespace" --kube-version "$kubernetes" "${values[@]}" "${more[@]}") \
     >"$work/$1.yaml" 2>"$work/said" && return
   sed -e '/^Use --debug flag/d' -e '/^$/d' -e 's/^Error: execution error at ([^)]*): //' -e 's/^Error: //' -e '1s/^/manage.sh: /' "$work/said" >&2
   fail 2 "the values of $1 for $env do not render; nothing was touched."

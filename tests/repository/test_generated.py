@@ -91,6 +91,10 @@ def test_dag_sync_needs_nothing_but_boto3_and_what_airflow_has() -> None:
             "packages/airflow_dag_publisher/src/airflow_dag_publisher/cli.py",
             r'"--python-version", default="([^"]+)"',
         ),
+        ("kubernetes_oldest", "charts/airflow-platform/Chart.yaml", r'^kubeVersion: ">=(\S+)-0"'),
+        ("airflow", "values/base.yaml", r"^defaultAirflowTag: (\S+)-python"),
+        ("airflow", "charts/airflow-platform/values.yaml", r"^  tag: (\S+)-python"),
+        ("airflow", "charts/airflow-platform/Chart.yaml", r'^appVersion: "(\S+)"'),
         ("terraform_aws_provider", "terraform/environment/.terraform.lock.hcl", r'version += "([^"]+)"'),
     ],
 )
