@@ -1,10 +1,9 @@
-"""What the documents name exists: tests, rules, files, commands of manage.sh."""
+"""What the documents name exists: tests, rules, layers, commands of manage.sh. (Links: test_generated.py.)"""
 
 import re
 import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.helpers.charts import DELIVERIES, EXECUTORS
@@ -28,13 +27,6 @@ def refusals() -> set[str]:
     """Every refusal in the layers."""
     layers = [yaml.safe_load(file.read_text()) for file in (ROOT / "values").rglob("*.yaml")]
     return {name for layer in layers if isinstance(layer, dict) for name in layer.get("refusals", {})}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
-        if not link.startswith("http"):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 def test_the_traps_are_twenty_five_and_each_names_what_guards_it() -> None:
