@@ -46,13 +46,13 @@ def resolve(name: str, outputs: Path | None) -> None:
     click.echo(f"chart_digest {pins['chart_sha256']}")  # `pulled` refuses another
     click.echo(f"chart {archive}")
     for release in RELEASES:
-        for file in place.files(release):
+        for file in place.layer_files(release):
             click.echo(f"{release} {file.relative_to(ROOT)}")
 
 
 def check_keys(place: Environment) -> None:
     """Raise LayerError for keys that nothing reads, after a line on standard error for each."""
-    files = [file for release in RELEASES for file in place.files(release)]
+    files = [file for release in RELEASES for file in place.layer_files(release)]
     problems = [problem for file in files for problem in keys.check(file, *keys.for_file(file))]
     for problem in problems:
         click.echo(str(problem).replace(f"{ROOT}/", "") + elsewhere(problem), err=True)
@@ -93,7 +93,7 @@ def check_outputs(file: Path, place: Environment) -> None:
 def warnings(place: Environment) -> list[str]:
     """What renders and will surprise."""
     merged: dict[str, object] = {}
-    for file in place.files("airflow"):
+    for file in place.layer_files("airflow"):
         merged |= yaml.safe_load(file.read_text()) or {}
     found, where = list[str](), f"values/env/{place.name}.yaml"
     logs = merged.get("remoteLogs")

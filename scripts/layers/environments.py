@@ -40,7 +40,7 @@ class Environment:
         """Name of its layer of a kind that it has once: `environment.of("delivery")` is like `s3-sync`."""
         return next(layer.rpartition("/")[2] for layer in self.layers if layer.partition("/")[0] == kind)
 
-    def files(self, release: str) -> list[Path]:
+    def layer_files(self, release: str) -> list[Path]:
         """Values files of a release, in order."""
         return [file for layer in self.layers if (file := layer_file(layer, release)).exists()]
 
@@ -92,7 +92,7 @@ def check_lists(place: Environment) -> None:
     """Raise LayerError if a layer would replace another's list: Helm does not join them."""
     for release in RELEASES:
         seen: dict[str, Path] = {}
-        for file in place.files(release):
+        for file in place.layer_files(release):
             try:
                 document = yaml.safe_load(file.read_text())
             except yaml.YAMLError:

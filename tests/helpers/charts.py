@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from scripts.layers.chart import archive, helm, versions
-from scripts.layers.environments import NAMESPACE, ROOT, VALUES, check_layers, environments, layer_file
+from scripts.layers.environments import NAMESPACE, ROOT, VALUES, Environment, check_layers, environments
 from tests.helpers.s3_servers import CACHE
 
 OUTPUTS = ROOT / "tests" / "render" / "outputs.json"
@@ -33,7 +33,7 @@ class Refused(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Case:
+class Case(Environment):
     """One set of layers that is deployed, or could be.
 
     Args:
@@ -42,29 +42,25 @@ class Case:
         extra: values on top, of the official chart and of ours: what a user writes into env/<environment>.yaml.
     """
 
-    name: str
-    layers: tuple[str, ...]
     extra: tuple[Path, ...] = ()
     our_extra: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
         return self.name
 
-    def of(self, kind: str) -> str:
-        """Name of its layer of a kind."""
-        return next(layer.rpartition("/")[2] for layer in self.layers if layer.partition("/")[0] == kind)
-
     @property
     def files(self) -> tuple[Path, ...]:
         """Values files of the official chart, the outputs included."""
-        layers = [file for layer in self.layers if (file := layer_file(layer, "airflow")).exists()]
-        return (*layers, *self.extra, *([OUTPUTS] if "platform/cloud" in self.layers else []))
+        return (*self.layer_files("airflow"), *self.extra, *self._outputs)
 
     @property
     def our_files(self) -> tuple[Path, ...]:
         """Values files of our chart."""
-        layers = [file for layer in self.layers if (file := layer_file(layer, "airflow-platform")).exists()]
-        return (*layers, *self.our_extra, *([OUTPUTS] if "platform/cloud" in self.layers else []))
+        return (*self.layer_files("airflow-platform"), *self.our_extra, *self._outputs)
+
+    @property
+    def _outputs(self) -> list[Path]:
+        return [OUTPUTS] if "platform/cloud" in self.layers else []
 
 
 def combination(delivery: str, executor: str, platform: str = "cloud", env: str = "dev") -> Case:
