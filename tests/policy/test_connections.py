@@ -22,7 +22,9 @@ from tests.helpers.charts import (
     ours,
     template,
 )
-from tests.helpers.inventory import Inventory, Workload, inventory, official_facts, take
+from tests.helpers.facts import take
+from tests.helpers.inventory import inventory, official_facts
+from tests.helpers.workloads import Inventory, Workload
 from tests.policy.connections import End, Network, NotAPolicy, Outside, Pod, Policy, Port, directions
 
 JOBS = "etl-jobs"

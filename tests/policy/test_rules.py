@@ -7,7 +7,9 @@ import pytest
 
 from scripts.layers.chart import archive
 from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, Case, Refused, found_archive, template
-from tests.helpers.inventory import Facts, Inventory, inventory
+from tests.helpers.facts import Facts
+from tests.helpers.inventory import inventory
+from tests.helpers.workloads import Inventory
 from tests.policy.rules import RULES
 
 BY_NAME = {str(case): case for case in CASES}

@@ -6,7 +6,7 @@ import sys
 
 from scripts.layers.chart import archive
 from scripts.layers.environments import ROOT
-from tests.helpers import inventory
+from tests.helpers import facts, inventory
 from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, official
 
 
@@ -23,9 +23,9 @@ def main() -> int:
     for file in inventory.KEPT.glob("*.yaml"):
         if file not in map(inventory.kept, cases):
             file.unlink()
-    dev = inventory.take(official(ENVIRONMENTS[0]))
+    dev = facts.take(official(ENVIRONMENTS[0]))
     for case in cases:
-        inventory.kept(case).write_text(inventory.document(case, inventory.take(official(case)), dev))
+        inventory.kept(case).write_text(inventory.document(case, facts.take(official(case)), dev))
     print(f"{len(cases)} inventories in {inventory.KEPT.relative_to(ROOT)}")
     return 0
 

@@ -5,7 +5,7 @@ import difflib
 import pytest
 
 from scripts.layers.chart import archive
-from tests.helpers import charts, inventory
+from tests.helpers import charts, facts, inventory
 from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, Case
 
 ALL = [*CASES, INCIDENT]
@@ -24,9 +24,7 @@ def test_a_kept_inventory_is_of_the_chart_and_values_of_today(case: Case) -> Non
 @needs_archive
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_a_render_is_what_is_kept(case: Case) -> None:
-    fresh = inventory.document(
-        case, inventory.take(charts.official(case)), inventory.take(charts.official(ENVIRONMENTS[0]))
-    )
+    fresh = inventory.document(case, facts.take(charts.official(case)), facts.take(charts.official(ENVIRONMENTS[0])))
     kept = inventory.kept(case).read_text()
     moved = "".join(difflib.unified_diff(kept.splitlines(True), fresh.splitlines(True), "kept", "rendered", n=1))
     assert not moved, f"{case} moved; if that was meant: `make inventory`\n{moved}"
@@ -36,7 +34,7 @@ def test_a_render_is_what_is_kept(case: Case) -> None:
 @pytest.mark.parametrize("case", ALL, ids=str)
 def test_what_is_kept_reads_back_as_what_was_rendered(case: Case) -> None:
     """The policies without the archive see the same as with it."""
-    assert inventory.read(case) == inventory.take(charts.official(case))
+    assert inventory.read(case) == facts.take(charts.official(case))
 
 
 def test_no_inventory_is_left_over() -> None:

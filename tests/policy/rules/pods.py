@@ -8,7 +8,7 @@ import yaml
 
 from scripts.layers.environments import ROOT
 from tests.helpers.charts import Case
-from tests.helpers.inventory import Container, Inventory, Workload
+from tests.helpers.workloads import Container, Inventory, Workload
 from tests.policy.rules.registry import GI, quantity, rule
 
 LONG_RUNNING = ("Deployment/", "StatefulSet/")

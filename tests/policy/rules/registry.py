@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from tests.helpers.charts import Case
-from tests.helpers.inventory import Inventory
+from tests.helpers.workloads import Inventory
 
 GI = 1024**3
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from tests.helpers.charts import Case
-from tests.helpers.inventory import Inventory
+from tests.helpers.workloads import Inventory
 from tests.policy.rules.registry import rule
 
 

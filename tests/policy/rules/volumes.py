@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from tests.helpers.charts import Case
-from tests.helpers.inventory import Container, Inventory, Workload
+from tests.helpers.workloads import Container, Inventory, Workload
 from tests.policy.rules.registry import quantity, rule
 
 DAGS = "/opt/airflow/dags"
