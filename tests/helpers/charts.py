@@ -83,7 +83,14 @@ ENVIRONMENTS = [Case(name, environment.layers) for name, environment in environm
 COMBINATIONS = [combination(delivery, executor) for delivery in DELIVERIES for executor in EXECUTORS]
 OPTIONS = [
     with_options(
-        combination("s3-sync", "celery"), "celery-autoscaling", "flower", "secrets-aws", "sign-in-oidc", "slack", "smtp"
+        combination("s3-sync", "celery"),
+        "celery-autoscaling",
+        "flower",
+        "pod-identity",
+        "secrets-aws",
+        "sign-in-oidc",
+        "slack",
+        "smtp",
     ),
     with_options(combination("git-sync", "local", "pi", "pi"), "secrets-vault", "sign-in-ldap"),
 ]
