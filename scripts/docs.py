@@ -1,4 +1,5 @@
-"""Generates docs/reference from the code: the JSON Schemas of the protocol, and the command line's reference.
+"""Generates docs/reference from the code: the JSON Schemas of the protocol, and the command line's reference. And with
+them what is generated elsewhere: about the chart, and in terraform/.
 
 `tests/repository` holds the files equal to what this makes.
 """
@@ -17,7 +18,7 @@ import dag_protocol as protocol
 import dag_sync
 from airflow_dag_publisher.cli import cli
 from airflow_dag_publisher.errors import Exit
-from scripts import chart_docs
+from scripts import chart_docs, terraform_docs
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 Schema = dict[str, Any]
@@ -148,6 +149,7 @@ def generated() -> dict[Path, str]:
         REFERENCE / "cli.md": command_line(),
         chart_docs.CHART / "README.md": chart_docs.readme(),
         chart_docs.BASE: chart_docs.base_with_checksum(),
+        **terraform_docs.generated(),
     }
 
 
