@@ -92,6 +92,7 @@ OPTIONS = [
         "slack",
         "smtp",
     ),
+    with_options(combination("s3-sync", "kubernetes"), "pod-identity"),
     with_options(combination("git-sync", "local", "pi", "pi"), "secrets-vault", "sign-in-ldap"),
 ]
 ON_PI = [
