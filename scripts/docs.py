@@ -63,7 +63,8 @@ REF: Schema = {
 COMMON: Schema = {
     "schema": {"const": protocol.SCHEMA},
     "environment": _text("the environment", protocol.ENVIRONMENT_PATTERN),
-    "package": _text("the package", protocol.PACKAGE_PATTERN) | {"minLength": 2, "maxLength": 40},
+    "package": _text("the package", protocol.PACKAGE_PATTERN)
+    | {"minLength": protocol.MIN_NAME, "maxLength": protocol.MAX_NAME},
     "version": VERSION,
 }
 

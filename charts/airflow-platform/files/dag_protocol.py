@@ -43,8 +43,10 @@ MAX_VERSION_ID = 1024  # S3's own limit
 MARKER = "_environment"
 IGNORE_FILE = ".airflowignore"
 
+MIN_NAME, MAX_NAME = 2, 40  # characters of a package's or an environment's name
 PACKAGE_PATTERN = "[a-z][a-z0-9]*(_[a-z0-9]+)*"
 ENVIRONMENT_PATTERN = "[a-z][a-z0-9]*(-[a-z0-9]+)*"
+RESERVED_ENVIRONMENTS = ("logs", "manifests", "pointers")  # top-level prefixes of the bucket
 VERSION_PATTERN = "[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}"
 SHA256_PATTERN = "[0-9a-f]{64}"
 _COMMENT = re.compile(r"\s*#.*")
@@ -59,7 +61,7 @@ class ProtocolError(ValueError):
 
 def check_package(name: str) -> str:
     """Return `name`, or raise ProtocolError: 2 to 40 characters, lower-case words joined by `_`."""
-    if not (isinstance(name, str) and 2 <= len(name) <= 40 and re.fullmatch(PACKAGE_PATTERN, name)):
+    if not (isinstance(name, str) and MIN_NAME <= len(name) <= MAX_NAME and re.fullmatch(PACKAGE_PATTERN, name)):
         raise ProtocolError(
             f"package name {name!r} is not usable: 2 to 40 characters, lower-case words and digits joined by '_', like 'sales_eu'"
         )
@@ -77,9 +79,9 @@ def check_environment(name: str) -> str:
     """Return `name`, or raise ProtocolError. `logs`, `manifests` and `pointers` are taken: they are top-level prefixes."""
     if not (
         isinstance(name, str)
-        and 2 <= len(name) <= 40
+        and MIN_NAME <= len(name) <= MAX_NAME
         and re.fullmatch(ENVIRONMENT_PATTERN, name)
-        and name not in ("logs", "manifests", "pointers")
+        and name not in RESERVED_ENVIRONMENTS
     ):
         raise ProtocolError(
             f"environment name {name!r} is not usable: lower-case words and digits joined by '-', like 'dev'"
