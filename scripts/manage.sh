@@ -9,12 +9,13 @@ usage() {
   cat <<'TEXT'
 Usage: scripts/manage.sh COMMAND [ENV] [OPTIONS] [-- ARGS...]
 
-On AWS (ARGS go to Terraform)
-  init      prepare Terraform for ENV (the others do it by themselves)
+On AWS (ARGS go to Terraform); ENV may be `account`: what exists once, the bucket of states first
+  init      make the bucket of states if there is none, and prepare Terraform (the others do the latter by themselves)
   plan      show what apply would change on AWS
   apply     create or change the AWS side of ENV
-  destroy   delete it; refused while the bucket holds DAGs
   output    print bucket, region, roles and repositories of ENV as one JSON document
+  export    ENV DIR: every version of every object in the bucket, with an index
+  destroy   delete the AWS side; refused while the bucket holds DAGs that --exported does not have
 
 In the cluster (ARGS go to helm: --timeout 60m; values are in the layers)
   render    print the manifests that deploy installs
@@ -26,13 +27,15 @@ Options
   --yes             ask nothing; apply, destroy and deploy of prod need it
   --auto-approve    ask nothing; not enough for prod
   --file FILE       output: write the document to FILE instead
+  --exported DIR    destroy: what export wrote; the bucket is emptied if all of it is there
   --outputs FILE    render, diff, deploy: what output wrote; every cloud environment needs it
   --context NAME    diff, deploy, status: the cluster, by its name in kubeconfig (default: the current one)
   --dry-run         deploy: print the plain commands instead, to be run by hand
 
 Environment
   AIRFLOW_PLATFORM_ENV        the ENV, when none is given
-  AIRFLOW_PLATFORM_STATE_DIR  folder of Terraform's states (default: .build/terraform)
+  AIRFLOW_PLATFORM_STATE_BUCKET  bucket of Terraform's states (default: airflow-terraform-state-<account>)
+  AIRFLOW_PLATFORM_STATE_DIR  a folder for the states instead of the bucket, for trying things out
   AIRFLOW_CHART_FILE          the official chart's archive, when it is not in the cache and cannot be pulled
   AIRFLOW_DATABASE_URL        the first deploy of a cloud environment: postgresql://user:password@host:5432/database
   AWS_ENDPOINT_URL            another AWS than Amazon's
@@ -53,7 +56,11 @@ need() { # TOOL WAY_OUT
 environments() { # those in the cluster; for Terraform also those that are on AWS alone
   {
     sed -n '/^environments:/,/^[a-z]/s/^  \([a-z][a-z0-9-]*\):.*/\1/p' "$top/values/environments.yaml"
-    case $command in render | diff | deploy | status) ;; *) basename -s .tfvars "$top"/terraform/environments/*.tfvars ;; esac
+    case $command in
+      render | diff | deploy | status) ;;
+      *) basename -s .tfvars "$top"/terraform/environments/*.tfvars ;;
+    esac
+    case $command in init | plan | apply | destroy | output) echo account ;; esac
   } | awk '!seen[$0]++' | paste -sd ' ' -
 }
 
@@ -64,6 +71,8 @@ check_environment() {
 
 check_aws_side() {
   [[ -f $tfvars ]] || fail 2 "$env has no AWS side (terraform/environments/$env.tfvars does not exist), so there is nothing to $command."
+  [[ $command != export || -n $folder ]] || fail 2 "export $env needs the folder to write to: manage.sh export $env DIR."
+  [[ $command != destroy || $env != account ]] || fail 2 "destroy account is not done here: its bucket holds the states of every environment; docs/how-to/leave.md says how to take it apart by hand."
 }
 
 # An unapproved change needs somebody to ask, and prod a word of its own.
@@ -72,21 +81,21 @@ check_approval() {
   [[ $ask == no || -t 0 ]] || fail 2 "$command $env asks before it changes anything, and there is no terminal to ask on; add --yes."
 }
 
-command='' env='' file='' outputs='' context='' yes=no ask=yes dry_run=no approval=(-input=true)
+command='' env='' folder='' file='' exported='' outputs='' context='' yes=no ask=yes dry_run=no approval=(-input=true)
 while [[ $# -gt 0 ]]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --yes) yes=yes ask=no ;;
     --auto-approve) ask=no ;;
     --dry-run) dry_run=yes ;;
-    --file | --outputs | --context)
-      [[ -n ${2-} ]] || fail 2 "$1 needs the name of a $([[ $1 == --context ]] && echo context || echo file)."
+    --file | --exported | --outputs | --context)
+      [[ -n ${2-} ]] || fail 2 "$1 needs the name of a $(case $1 in --context) echo context ;; --exported) echo folder ;; *) echo file ;; esac)."
       printf -v "${1#--}" %s "$2"
       shift
       ;;
     --) shift; break ;;
     -*) fail 2 "there is no option $1; see 'manage.sh --help'." ;;
-    *) if [[ -z $command ]]; then command=$1; elif [[ -z $env ]]; then env=$1; else fail 2 "'$1' is one argument too many; see 'manage.sh --help'."; fi ;;
+    *) if [[ -z $command ]]; then command=$1; elif [[ -z $env ]]; then env=$1; elif [[ $command == export && -z $folder ]]; then folder=$1; else fail 2 "'$1' is one argument too many; see 'manage.sh --help'."; fi ;;
   esac
   shift
 done
@@ -94,13 +103,16 @@ more=("$@")
 
 env=${env:-${AIRFLOW_PLATFORM_ENV-}}
 tfvars=$top/terraform/environments/$env.tfvars
+[[ $env != account ]] || root=$top/terraform/account tfvars=$root/terraform.tfvars
 [[ -z $outputs || $outputs == /* ]] || outputs=$PWD/$outputs
+[[ -z $folder || $folder == /* ]] || folder=$PWD/$folder
+[[ -z $exported || $exported == /* ]] || exported=$PWD/$exported
 PATH=$top/.venv/bin:$PATH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 case $command in
-  init | plan | apply | destroy | output)
+  init | plan | apply | destroy | output | export)
     # shellcheck source=scripts/manage/terraform.sh
     source "$top/scripts/manage/terraform.sh"
     check_environment
@@ -119,4 +131,4 @@ case $command in
   '') usage >&2; exit 2 ;;
   *) fail 2 "there is no command $command; see 'manage.sh --help'." ;;
 esac
-"$command" "$@"
+case $command in export) export_bucket ;; *) "$command" "$@" ;; esac

@@ -1,64 +1,106 @@
-# The AWS side of an environment. Sourced by manage.sh.
+# The AWS side of an environment, or of the account. Sourced by manage.sh.
 # shellcheck shell=bash disable=SC2154 # its variables are manage.sh's
 
 prepare() {
   need terraform "install Terraform 1.10 or newer"
-  state=${AIRFLOW_PLATFORM_STATE_DIR:-$top/.build/terraform}
-  [[ $state == /* ]] || state=$PWD/$state
-  state=$state/$env
-  export TF_DATA_DIR=$state/data TF_IN_AUTOMATION=1
+  need python3 "install Python 3.11 or newer"
+  python3 -c 'import boto3, click, rich' 2>/dev/null || fail 3 "Python's boto3, click and rich are missing; run 'make setup'."
+  export TF_DATA_DIR=$top/.build/terraform/$env/data TF_IN_AUTOMATION=1
   [[ $ask == yes ]] || approval=(-input=false -auto-approve)
-  variables=(-var-file="$tfvars" -var="environment=$env")
+  variables=(-var-file="$top/terraform/packages.tfvars")
+  [[ $env == account ]] || variables+=(-var-file="$tfvars" -var="environment=$env")
   forget_missing_cli_config
+  region=$(sed -n 's/^region *= *"\(.*\)".*/\1/p' "$tfvars")
+  if [[ -n ${AIRFLOW_PLATFORM_STATE_DIR-} || $env == demo ]]; then keep_state_here; else keep_state_in_bucket; fi
+  [[ $env != account ]] || variables+=(-var="state_bucket=$(state_bucket name)")
 }
 
 tf() { terraform -chdir="$root" "$@"; }
+
+platform() { (cd "$top" && PYTHONPATH=charts/airflow-platform/files python3 -m "$@"); }
+
+of_bucket() { platform scripts.bucket_export "$1" --bucket "$bucket" --region "$region" --environment "$env" "${@:2}"; }
+
+state_bucket() { platform scripts.state_bucket "$@" || exit; }
 
 # Terraform warns on every call when this names a file that does not exist.
 forget_missing_cli_config() {
   [[ -f ${TF_CLI_CONFIG_FILE-} ]] || unset TF_CLI_CONFIG_FILE
 }
 
-# Providers from the user's own CLI configuration, else from a mirror on this machine, else from the registry.
+# One bucket for all states, where terraform/account is.
+keep_state_in_bucket() {
+  local of_account
+  of_account=$(sed -n 's/^region *= *"\(.*\)".*/\1/p' "$top/terraform/account/terraform.tfvars")
+  states=$(state_bucket "$([[ $command == init ]] && echo make || echo check)" --region "$of_account")
+  backend=(-backend-config=bucket="$states" -backend-config=key="$env/terraform.tfstate" -backend-config=region="$of_account")
+}
+
+# The kind of a backend is fixed in a root's files, except by an override file; so that none comes into the checkout, the
+# root is linked into a folder of its own, beside the modules.
+keep_state_here() {
+  local state=${AIRFLOW_PLATFORM_STATE_DIR:-$top/.build/terraform}
+  [[ $state == /* ]] || state=$PWD/$state
+  state=$state/$env
+  export TF_DATA_DIR=$state/data
+  mkdir -p "$state/root"
+  find "$state/root" -type l -delete
+  ln -s "$root"/*.tf "$root"/*.tf.json "$root"/*.tfvars "$root"/.terraform.lock.hcl "$state/root" 2>/dev/null || true
+  ln -sfn "$top/terraform/modules" "$state/modules"
+  printf 'terraform {\n  backend "local" {\n    path = "%s"\n  }\n}\n' "$state/terraform.tfstate" >"$state/root/backend_override.tf"
+  root=$state/root backend=()
+  [[ $command != init || $env != account ]] || state_bucket make --region "$region" >/dev/null
+}
+
+# The provider from where Terraform looks itself; else from a mirror on this machine, in the place for add-on packages.
+mirror() {
+  local version folder
+  [[ -z ${TF_CLI_CONFIG_FILE-} && ! -f ~/.terraformrc ]] || return 0
+  version=$(sed -n '/hashicorp\/aws"/,/^}/s/^  version *= *"\(.*\)"/\1/p' "$root/.terraform.lock.hcl")
+  for folder in /opt/*/registry.terraform.io; do
+    [[ ! -d $folder/hashicorp/aws/$version ]] || { echo "-plugin-dir=${folder%/*}"; return; }
+  done
+}
+
 init() {
-  local mirror arguments=(-input=false -lockfile=readonly -reconfigure -backend-config=path="$state/terraform.tfstate")
-  if [[ -z ${TF_CLI_CONFIG_FILE-} ]]; then
-    for mirror in /opt/*/registry.terraform.io; do
-      [[ ! -d $mirror ]] || arguments+=(-plugin-dir="${mirror%/*}")
-    done
-  fi
-  mkdir -p "$state"
-  tf init "${arguments[@]}"
+  local from
+  from=$(mirror)
+  mkdir -p "$TF_DATA_DIR"
+  tf init -input=false -lockfile=readonly -reconfigure "${backend[@]}" ${from:+"$from"} \
+    || fail 1 "terraform init failed for $env; if it found no provider: it looked ${from:+in ${from#*=}}${from:-where the CLI configuration, ~/.terraform.d/plugins or the registry say}, and a mirror may be named in TF_CLI_CONFIG_FILE or lie in a folder of /opt."
 }
 
 # Quiet unless it fails: its output is no part of the command that needs it.
 init_quietly() {
   local said
-  said=$(init 2>&1) || { echo "$said" >&2; fail 1 "terraform init failed for $env."; }
+  said=$(init 2>&1) || { echo "$said" >&2; exit 1; }
 }
 
 plan() { tf plan -input=false "${variables[@]}" "$@"; }
 
 apply() { tf apply "${approval[@]}" "${variables[@]}" "$@"; }
 
+# Terraform would delete roles, versioning and lifecycle before it failed on a bucket that is not empty.
 destroy() {
-  refuse_full_bucket
+  local document bucket count
+  document=$(outputs)
+  bucket=$(field bucket "$document")
+  if [[ -n $bucket ]]; then
+    count=$(of_bucket count) || [[ $? -eq 3 ]] || fail 1 "cannot count what is in $bucket, so nothing was deleted."
+    if [[ ${count:-0} -gt 0 ]]; then
+      [[ -n $exported ]] || fail 1 "bucket $bucket still holds $count object versions besides the marker, so nothing was deleted; run 'manage.sh export $env DIR' first, then 'manage.sh destroy $env --exported DIR'."
+      of_bucket empty --exported "$exported" || exit
+    fi
+  fi
   tf destroy "${approval[@]}" "${variables[@]}" "$@"
 }
 
-# Terraform would delete roles, versioning and lifecycle before it failed on a bucket that is not empty.
-refuse_full_bucket() {
-  local document bucket region marker count
+export_bucket() {
+  local document bucket
   document=$(outputs)
-  bucket=$(field bucket "$document") region=$(field region "$document")
-  [[ -n $bucket ]] || return 0
-  need aws "install the AWS CLI or run 'make setup'"
-  marker=pointers/$env/_environment.json
-  count=$(aws s3api list-object-versions --bucket "$bucket" --region "$region" --output json \
-    --query "length([Versions, DeleteMarkers][][] | [?Key!='$marker'])") \
-    || fail 1 "cannot list bucket $bucket, so nothing was deleted; if the bucket is gone, 'manage.sh apply $env' makes it again."
-  [[ $count -eq 0 ]] \
-    || fail 1 "bucket $bucket still holds $count object versions besides the marker, so nothing was deleted; empty it first, old versions and delete markers too."
+  bucket=$(field bucket "$document")
+  [[ -n $bucket ]] || fail 1 "$env has no outputs yet, so there is no bucket to export; run 'manage.sh apply $env' first."
+  of_bucket export "$folder"
 }
 
 # Terraform wraps each output into an object with its type.

@@ -1,85 +1,75 @@
-# One role for each of Airflow's components, and only what it needs: pods that parse DAGs run what teams wrote.
+# One role for each of Airflow's components, and only what it needs: pods that parse DAGs or run tasks run what teams wrote.
 locals {
-  log_keys = "${module.dag_bucket.arn}/logs/${var.environment}/*"
+  secrets_arn = "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret"
+
+  cluster = var.cluster == null ? null : {
+    name              = var.cluster.name
+    identity          = var.cluster.identity
+    arn               = "arn:${local.partition}:eks:${var.region}:${local.account}:cluster/${var.cluster.name}"
+    oidc_provider_arn = var.cluster.issuer == null ? null : "${local.iam}:oidc-provider/${trimprefix(var.cluster.issuer, "https://")}"
+  }
+
+  # Without a cluster the account itself: whom IAM allows it may take the roles.
+  readers = var.cluster == null ? coalescelist(var.readers, ["${local.iam}:root"]) : var.readers
+
+  reads_dags   = { dag-read = module.dag_read.json }
+  adopts       = { dag-adopt = module.dag_adopt.json }
+  writes_logs  = { logs = module.remote_logs["write"].json }
+  reads_logs   = { logs = module.remote_logs["read"].json }
+  reads_secret = var.secrets.backend ? { secrets = module.secrets_read.json } : {}
+
   components = {
-    scheduler     = { dags = true, logs = ["s3:GetObject", "s3:PutObject"] } # runs tasks with LocalExecutor
-    dag_processor = { dags = true, logs = [] }
-    triggerer     = { dags = false, logs = ["s3:GetObject", "s3:PutObject"] }
-    worker        = { dags = true, logs = ["s3:GetObject", "s3:PutObject"] }
-    api_server    = { dags = false, logs = ["s3:GetObject"] }
-    dag_adopter   = { dags = true, logs = [] }
+    scheduler     = merge(local.reads_dags, local.writes_logs, local.reads_secret) # runs tasks with LocalExecutor
+    dag_processor = local.reads_dags
+    triggerer     = merge(local.writes_logs, local.reads_secret)
+    worker        = merge(local.reads_dags, local.writes_logs, local.reads_secret)
+    api_server    = merge(local.reads_logs, local.reads_secret) # looks connections up for tasks
+    dag_adopter   = merge(local.reads_dags, local.adopts)
   }
 }
 
-data "aws_iam_policy_document" "component_trust" {
-  statement {
-    sid     = "NamedReaders"
-    actions = ["sts:AssumeRole"]
+module "dag_read" {
+  source = "../modules/dag-read"
 
-    principals {
-      type        = "AWS"
-      identifiers = coalescelist(var.readers, [data.aws_caller_identity.current.account_id])
-    }
-  }
+  environment = var.environment
+  bucket_arn  = module.dag_bucket.arn
+  kms_key_arn = var.bucket.kms_key_arn
 }
 
-resource "aws_iam_role" "component" {
+module "dag_adopt" {
+  source = "../modules/dag-adopt"
+
+  environment = var.environment
+  bucket_arn  = module.dag_bucket.arn
+  kms_key_arn = var.bucket.kms_key_arn
+}
+
+module "remote_logs" {
+  source   = "../modules/remote-logs"
+  for_each = { read = false, write = true }
+
+  environment = var.environment
+  bucket_arn  = module.dag_bucket.arn
+  kms_key_arn = var.bucket.kms_key_arn
+  write       = each.value
+}
+
+module "secrets_read" {
+  source = "../modules/secrets-read"
+
+  secrets_arn = local.secrets_arn
+  prefixes    = ["airflow/${var.environment}/connections", "airflow/${var.environment}/variables"]
+  kms_key_arn = var.secrets.kms_key_arn
+}
+
+module "component_role" {
+  source   = "../modules/service-account-role"
   for_each = local.components
 
-  name               = "airflow-${var.environment}-${replace(each.key, "_", "-")}"
-  description        = "Airflow's ${replace(each.key, "_", "-")} in ${var.environment}"
-  assume_role_policy = data.aws_iam_policy_document.component_trust.json
-}
-
-resource "aws_iam_role_policy_attachment" "component_reads_dags" {
-  for_each = { for name, needs in local.components : name => needs if needs.dags }
-
-  role       = aws_iam_role.component[each.key].name
-  policy_arn = module.dag_read.policy_arn
-}
-
-data "aws_iam_policy_document" "logs" {
-  for_each = { for name, needs in local.components : name => needs if length(needs.logs) > 0 }
-
-  statement {
-    sid       = "TaskLogs"
-    actions   = each.value.logs
-    resources = [local.log_keys]
-  }
-  statement {
-    sid       = "ListTaskLogs"
-    actions   = ["s3:ListBucket"]
-    resources = [module.dag_bucket.arn]
-
-    condition {
-      test     = "StringLike"
-      variable = "s3:prefix"
-      values   = ["logs/${var.environment}/*"]
-    }
-  }
-}
-
-resource "aws_iam_role_policy" "logs" {
-  for_each = data.aws_iam_policy_document.logs
-
-  name   = "logs"
-  role   = aws_iam_role.component[each.key].id
-  policy = each.value.json
-}
-
-data "aws_iam_policy_document" "adopt" {
-  statement {
-    sid     = "WriteVersions"
-    actions = ["s3:PutObject"]
-    resources = [
-      "${module.dag_bucket.arn}/manifests/${var.environment}/*",
-      "${module.dag_bucket.arn}/pointers/${var.environment}/*",
-    ]
-  }
-}
-
-resource "aws_iam_role_policy" "adopt" {
-  name   = "adopt"
-  role   = aws_iam_role.component["dag_adopter"].id
-  policy = data.aws_iam_policy_document.adopt.json
+  name            = "airflow-${var.environment}-${replace(each.key, "_", "-")}"
+  description     = "Airflow's ${replace(each.key, "_", "-")} in ${var.environment}"
+  cluster         = local.cluster
+  principals      = local.readers
+  service_account = { namespace = try(var.cluster.namespace, "airflow"), name = "${try(var.cluster.release, "airflow")}-${replace(each.key, "_", "-")}" }
+  policies        = each.value
 }

@@ -1,5 +1,6 @@
 provider "aws" {
-  region = var.region
+  region              = var.region
+  allowed_account_ids = var.account_id == null ? null : [var.account_id]
 
   default_tags {
     tags = {
@@ -11,36 +12,46 @@ provider "aws" {
 
 data "aws_caller_identity" "current" {}
 
+data "aws_partition" "current" {}
+
+locals {
+  account   = data.aws_caller_identity.current.account_id
+  partition = data.aws_partition.current.partition
+  iam       = "arn:${local.partition}:iam::${local.account}"
+
+  packages = { for name, package in var.packages : name => package if try(contains(package.environments, var.environment), true) }
+}
+
 module "dag_bucket" {
   source = "../modules/dag-bucket"
 
-  name                      = coalesce(var.bucket_name, "airflow-dags-${var.environment}-${data.aws_caller_identity.current.account_id}")
+  name                      = coalesce(var.bucket.name, "airflow-dags-${var.environment}-${local.account}")
   environment               = var.environment
-  noncurrent_days           = var.noncurrent_days
-  newer_noncurrent_versions = var.newer_noncurrent_versions
-  tls_only                  = var.tls_only
+  kms_key_arn               = var.bucket.kms_key_arn
+  noncurrent_days           = var.bucket.noncurrent_days
+  newer_noncurrent_versions = var.bucket.newer_noncurrent_versions
+  log_days                  = var.bucket.log_days
+  access_logs               = var.bucket.access_logs
+  replication               = var.bucket.replication
 }
 
-module "package_role" {
-  source   = "../modules/package-role"
-  for_each = var.packages
+module "observability" {
+  source = "../modules/observability"
 
-  environment = var.environment
-  package     = each.key
-  bucket_arn  = module.dag_bucket.arn
-  publishers  = each.value.publishers
+  environment    = var.environment
+  packages       = keys(local.packages)
+  retention_days = var.log_groups.retention_days
+  kms_key_arn    = var.log_groups.kms_key_arn
 }
 
-module "ecr_repository" {
-  source   = "../modules/ecr-repository"
-  for_each = var.packages
+module "operator_role" {
+  source = "../modules/operator-role"
+  count  = length(var.operators) == 0 ? 0 : 1
 
-  name = "airflow-${var.environment}/${each.key}"
-}
-
-module "dag_read" {
-  source = "../modules/dag-read"
-
-  environment = var.environment
-  bucket_arn  = module.dag_bucket.arn
+  environment            = var.environment
+  bucket_arn             = module.dag_bucket.arn
+  kms_key_arn            = var.bucket.kms_key_arn
+  image_repositories_arn = "${local.repositories_arn}/airflow/*"
+  log_groups_arn         = "arn:${local.partition}:logs:${var.region}:${local.account}:log-group:/airflow/${var.environment}/*"
+  principals             = var.operators
 }

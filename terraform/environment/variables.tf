@@ -3,8 +3,8 @@ variable "environment" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.environment)) && !contains(["logs", "manifests", "pointers"], var.environment)
-    error_message = "\"${var.environment}\" is no environment name: use lower-case letters, digits and single hyphens, a letter first, and none of \"logs\", \"manifests\", \"pointers\", which the bucket uses itself."
+    condition     = can(regex("^${local.environment_pattern}$", var.environment)) && !contains(concat(local.environment_reserved, ["account"]), var.environment)
+    error_message = "\"${var.environment}\" is no environment name: use lower-case letters, digits and single hyphens, a letter first, and none of ${join(", ", concat(local.environment_reserved, ["account"]))}, which are taken."
   }
 }
 
@@ -13,21 +13,21 @@ variable "region" {
   type        = string
 }
 
-variable "bucket_name" {
-  description = "Name of the bucket of DAGs, with the environment in it. Null: airflow-dags-<environment>-<account>."
+variable "account_id" {
+  description = "AWS account of the environment; credentials of another one are refused. Null: whatever account the credentials are of."
   type        = string
   default     = null
-
-  validation {
-    condition     = var.bucket_name == null ? true : strcontains(var.bucket_name, var.environment)
-    error_message = "Bucket ${coalesce(var.bucket_name, "-")} does not carry the name of environment ${var.environment}: put it into bucket_name, or leave bucket_name out."
-  }
 }
 
 variable "packages" {
-  description = "Packages by name, each with the ARNs of the users and roles that may publish it."
+  description = "Packages by name (terraform/packages.tfvars). Each says who publishes it: github, gitlab or publishers."
   type = map(object({
-    publishers = list(string)
+    github           = optional(object({ repository = string, branch = optional(string, "main") })) # owner/name, and the one branch that publishes
+    gitlab           = optional(object({ project = string, branch = optional(string, "main") }))    # path with all groups, and the branch
+    publishers       = optional(map(list(string)), {})                                              # ARNs by environment, for other CI
+    environments     = optional(set(string))                                                        # where the package is; all, when left out
+    image_repository = optional(string)                                                             # of a renamed package: the old name, airflow/<old>
+    job_policies     = optional(map(string), {})                                                    # ARNs of managed policies for its jobs, by any name
   }))
   default = {}
 
@@ -43,38 +43,109 @@ variable "packages" {
   }
 }
 
+variable "issuers" {
+  description = "Hosts that issue the tokens of CI, for a GitHub Enterprise Server or a GitLab of one's own; terraform/account makes their providers."
+  type = object({
+    github = optional(string, "token.actions.githubusercontent.com") # host alone
+    gitlab = optional(string, "gitlab.com")                          # host alone
+  })
+  default = {}
+}
+
+variable "approval_environment" {
+  description = "Name of the GitHub environment, and of the protected branch of GitLab, that a package's CI needs an approval for. Null: its main branch is enough."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.environment != "prod" || var.approval_environment != null
+    error_message = "prod has no approval_environment, so that every push to a main branch would reach production: name the GitHub environment or protected GitLab branch, like \"production\"."
+  }
+}
+
+variable "push_images" {
+  description = "Whether the packages' roles push images; one environment does (dev), the others pull the same digest."
+  type        = bool
+  default     = false
+}
+
+variable "registry" {
+  description = "Where the image repositories are, which terraform/account made."
+  type = object({
+    account = optional(string) # this one, when left out
+    region  = optional(string) # the environment's, when left out
+  })
+  default = {}
+}
+
+variable "cluster" {
+  description = "EKS cluster of Airflow, whose service accounts get the roles. Null: no pod has a role, readers have."
+  type = object({
+    name           = string                       # of the EKS cluster
+    identity       = optional(string, "irsa")     # irsa or pod_identity
+    issuer         = optional(string)             # of the cluster's tokens, for irsa
+    namespace      = optional(string, "airflow")  # of Airflow
+    jobs_namespace = optional(string, "etl-jobs") # of job pods
+    release        = optional(string, "airflow")  # of the official chart; service accounts begin with it
+  })
+  default = null
+
+  validation {
+    condition     = try(var.cluster.identity, null) == "irsa" ? can(regex("^https://[^*?]+[^/*?]$", var.cluster.issuer)) : true
+    error_message = "cluster.issuer is ${coalesce(try(var.cluster.issuer, null), "missing")}: give the issuer of ${try(var.cluster.name, "the cluster")} (aws eks describe-cluster --name ${try(var.cluster.name, "NAME")} --query cluster.identity.oidc.issuer), or set identity to pod_identity."
+  }
+}
+
 variable "readers" {
-  description = "ARNs of the users and roles that may take the roles of Airflow's components and of dag-adopter. Empty: the account itself, where IAM decides who may."
+  description = "ARNs of the users and roles that may take the roles of Airflow's components and of jobs, besides the cluster's service accounts. Without a cluster and empty: the account itself, where IAM decides who may."
   type        = list(string)
   default     = []
 
   validation {
-    condition = alltrue([
-      for arn in var.readers : can(regex("^arn:aws[a-z-]*:(iam::[0-9]{12}:(root|(user|role)/[^*?]+)|sts::[0-9]{12}:assumed-role/[^*?]+)$", arn))
-    ])
+    condition     = alltrue([for arn in var.readers : can(regex("^arn:aws[a-z-]*:(iam::[0-9]{12}:(root|(user|role)/[^*?]+)|sts::[0-9]{12}:assumed-role/[^*?]+)$", arn))])
     error_message = "readers must be ARNs of users, roles or an account, without wildcards; got ${join(", ", var.readers)}."
   }
 }
 
-variable "noncurrent_days" {
-  description = "Days after which a version that is no longer current may expire; rollback reaches back this far. Null: nothing expires."
-  type        = number
-  default     = 365
+variable "operators" {
+  description = "ARNs of the people's roles that may take the operator's role. Empty: there is none."
+  type        = list(string)
+  default     = []
 }
 
-variable "newer_noncurrent_versions" {
-  description = "So many noncurrent versions of a key are kept whatever their age."
-  type        = number
-  default     = 20
-}
-
-variable "tls_only" {
-  description = "Refuse requests to the bucket without TLS."
-  type        = bool
-  default     = true
+variable "bucket" {
+  description = "The bucket of DAGs, as modules/dag-bucket makes it."
+  type = object({
+    name                      = optional(string)                                                          # airflow-dags-<environment>-<account>, when left out
+    kms_key_arn               = optional(string)                                                          # encrypts with this key instead of S3's own
+    noncurrent_days           = optional(number, 365)                                                     # rollback reaches back this far; 0: for ever
+    newer_noncurrent_versions = optional(number, 20)                                                      # kept of each key whatever their age
+    log_days                  = optional(number, 90)                                                      # task logs; 0: for ever
+    access_logs               = optional(object({ bucket = string, prefix = optional(string) }))          # takes S3's access logs
+    replication               = optional(object({ bucket_arn = string, kms_key_arn = optional(string) })) # gets a copy of every version
+  })
+  default = {}
 
   validation {
-    condition     = var.tls_only || var.environment == "demo"
-    error_message = "tls_only is false in environment ${var.environment}: only demo, which runs on a fake AWS, may talk to its bucket without TLS; remove the line."
+    condition     = var.bucket.name == null ? true : strcontains(var.bucket.name, var.environment)
+    error_message = "Bucket ${coalesce(var.bucket.name, "-")} does not carry the name of environment ${var.environment}: put it into bucket.name, or leave bucket.name out."
   }
+}
+
+variable "secrets" {
+  description = "Secrets Manager."
+  type = object({
+    backend     = optional(bool, false) # whether Airflow looks connections and variables up there: the layer options/secrets-aws
+    kms_key_arn = optional(string)      # key of the secrets, unless it is AWS's own
+  })
+  default = {}
+}
+
+variable "log_groups" {
+  description = "CloudWatch's log groups."
+  type = object({
+    retention_days = optional(number, 90) # that CloudWatch keeps
+    kms_key_arn    = optional(string)     # encrypts them, instead of CloudWatch's own
+  })
+  default = {}
 }

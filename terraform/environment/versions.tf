@@ -8,6 +8,8 @@ terraform {
     }
   }
 
-  # One state per environment: manage.sh gives the path at init.
-  backend "local" {}
+  # One state per environment, in the account's bucket of states: manage.sh gives bucket, key and region at init.
+  backend "s3" {
+    use_lockfile = true
+  }
 }

@@ -4,8 +4,8 @@
         s3 = aws.client("s3", aws.assume(role_arn))     # what a role may do
         subprocess.run(["terraform", ...], env={**os.environ, **aws.admin})
 
-It is moto's server (fake_aws_server.py says what is mended), with two traits to know: every Condition is ignored (an Allow with one allows, a Deny with one
-denies), and a wrong or unknown key is answered with 500 instead of 403.
+It is moto's server (fake_aws_server.py says what is mended), with two traits to know: every Condition is ignored (an
+Allow with one allows, a Deny with one denies nothing), and a wrong or unknown key is answered with 500 instead of 403.
 """
 
 import json

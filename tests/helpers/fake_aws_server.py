@@ -1,16 +1,24 @@
-"""moto's server with one flaw mended; fake_aws.py starts it.
+"""moto's server with three flaws mended; fake_aws.py starts it.
 
-moto checks a signature against the decoded URL. With IAM enforced that refuses (SignatureDoesNotMatch) whatever clients
-sign in its encoded form: a listing with a slash in its prefix, a key with a plus sign or a letter outside ASCII.
+- moto checks a signature against the decoded URL. With IAM enforced that refuses (SignatureDoesNotMatch) whatever clients
+  sign in its encoded form: a listing with a slash in its prefix, a key with a plus sign or a letter outside ASCII.
+- moto does not evaluate conditions: a bucket policy that denies requests without TLS denies every request. Here a Deny
+  with a Condition denies nothing; what such a statement does is tested where conditions are evaluated.
+- moto forgets NewerNoncurrentVersions of a lifecycle rule, and Terraform's provider waits minutes for it to appear.
 """
 
 from typing import Any
 
 import flask
-from moto.iam.access_control import IAMRequestBase
+from moto.iam.access_control import IAMPolicyStatement, IAMRequestBase, PermissionResult
+from moto.s3.models import FakeBucket
+from moto.s3.responses import S3Response
 from moto.server import main
 
 create_aws_request = IAMRequestBase._create_aws_request
+is_action_permitted = IAMPolicyStatement.is_action_permitted
+set_lifecycle = FakeBucket.set_lifecycle
+serialized = S3Response.serialized
 
 
 def create_aws_request_as_sent(self: IAMRequestBase) -> Any:
@@ -19,6 +27,34 @@ def create_aws_request_as_sent(self: IAMRequestBase) -> Any:
     return create_aws_request(self)
 
 
+def is_action_permitted_unless_conditional(self: IAMPolicyStatement, *args: Any, **kwargs: Any) -> PermissionResult:
+    """Leave a Deny with a Condition out."""
+    if self._statement["Effect"] == "Deny" and self._statement.get("Condition"):
+        return PermissionResult.NEUTRAL
+    return is_action_permitted(self, *args, **kwargs)
+
+
+def set_lifecycle_whole(self: FakeBucket, rules: list[dict[str, Any]]) -> None:
+    """Remember beside each rule what moto drops."""
+    set_lifecycle(self, rules)
+    for kept, rule in zip(self.rules, rules, strict=True):
+        kept.newer_noncurrent_versions = (rule.get("NoncurrentVersionExpiration") or {}).get("NewerNoncurrentVersions")
+
+
+def serialized_whole(self: S3Response, action_result: Any) -> Any:
+    """Put it into the answer."""
+    result = action_result.result
+    if isinstance(result, dict) and "TransitionDefaultMinimumObjectSize" in result:
+        kept = self.backend.get_bucket(self.bucket_name).rules
+        for rule, answer in zip(kept, result["Rules"], strict=True):
+            if rule.newer_noncurrent_versions is not None:
+                answer["NoncurrentVersionExpiration"]["NewerNoncurrentVersions"] = rule.newer_noncurrent_versions
+    return serialized(self, action_result)
+
+
 if __name__ == "__main__":
     IAMRequestBase._create_aws_request = create_aws_request_as_sent  # type: ignore[method-assign]
+    IAMPolicyStatement.is_action_permitted = is_action_permitted_unless_conditional  # type: ignore[method-assign]
+    FakeBucket.set_lifecycle = set_lifecycle_whole  # type: ignore[method-assign]
+    S3Response.serialized = serialized_whole  # type: ignore[method-assign]
     main()

@@ -7,6 +7,7 @@ locals {
 
 # Without force_destroy: a bucket that holds DAGs is never deleted by a plan.
 resource "aws_s3_bucket" "this" {
+  #checkov:skip=CKV2_AWS_62:dag-sync polls one listing; nothing waits for an event
   bucket = var.name
 }
 
@@ -22,9 +23,11 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   bucket = aws_s3_bucket.this.id
 
   rule {
+    bucket_key_enabled = var.kms_key_arn != null
+
     apply_server_side_encryption_by_default {
-      # Not KMS: with a bucket key it could not tell one package from another.
-      sse_algorithm = "AES256"
+      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
+      kms_master_key_id = var.kms_key_arn
     }
   }
 }
@@ -46,52 +49,47 @@ resource "aws_s3_bucket_ownership_controls" "this" {
   }
 }
 
-data "aws_iam_policy_document" "tls_only" {
-  statement {
-    sid       = "RefuseWithoutTLS"
-    effect    = "Deny"
-    actions   = ["s3:*"]
-    resources = [local.arn, "${local.arn}/*"]
-
-    principals {
-      type        = "*"
-      identifiers = ["*"]
-    }
-
-    condition {
-      test     = "Bool"
-      variable = "aws:SecureTransport"
-      values   = ["false"]
-    }
-  }
-}
-
-resource "aws_s3_bucket_policy" "this" {
-  count = var.tls_only ? 1 : 0
-
-  bucket = aws_s3_bucket.this.id
-  policy = data.aws_iam_policy_document.tls_only.json
-
-  # S3 refuses two changes of a bucket's access at the same time (OperationAborted).
-  depends_on = [aws_s3_bucket_public_access_block.this]
-}
-
 resource "aws_s3_bucket_lifecycle_configuration" "this" {
-  count = var.noncurrent_days == null ? 0 : 1
+  count = var.noncurrent_days + var.log_days == 0 ? 0 : 1
 
   bucket = aws_s3_bucket.this.id
 
   rule {
     id     = "retention"
-    status = "Enabled"
+    status = var.noncurrent_days == 0 ? "Disabled" : "Enabled"
 
     filter {}
 
     # A version expires only when it is both: older than the days, and beyond the newest ones.
     noncurrent_version_expiration {
-      noncurrent_days           = var.noncurrent_days
+      noncurrent_days           = max(var.noncurrent_days, 30)
       newer_noncurrent_versions = var.newer_noncurrent_versions
     }
+  }
+
+  # Task logs are no DAGs: they go by age alone, or the rule above would keep each of them for ever.
+  rule {
+    id     = "logs"
+    status = var.log_days == 0 ? "Disabled" : "Enabled"
+
+    filter {
+      prefix = "logs/${var.environment}/"
+    }
+
+    expiration {
+      days = max(var.log_days, 1)
+    }
+
+    noncurrent_version_expiration {
+      noncurrent_days = 1
+    }
+  }
+
+  rule {
+    id     = "uploads"
+    status = "Enabled"
+
+    filter {}
 
     abort_incomplete_multipart_upload {
       days_after_initiation = 1
@@ -101,6 +99,14 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   depends_on = [aws_s3_bucket_versioning.this]
 }
 
+resource "aws_s3_bucket_logging" "this" {
+  count = var.access_logs == null ? 0 : 1
+
+  bucket        = aws_s3_bucket.this.id
+  target_bucket = var.access_logs.bucket
+  target_prefix = coalesce(var.access_logs.prefix, "${var.name}/")
+}
+
 # A listing without it is a failed poll: a mistyped or emptied bucket deletes no DAG.
 resource "aws_s3_object" "environment_marker" {
   bucket       = aws_s3_bucket.this.id
@@ -108,5 +114,9 @@ resource "aws_s3_object" "environment_marker" {
   content      = jsonencode({ schema = 1, environment = var.environment })
   content_type = "application/json"
 
-  depends_on = [aws_s3_bucket_versioning.this]
+  # Its encryption is the bucket's: stated here too, it would be refused the day the bucket's changes.
+  depends_on = [
+    aws_s3_bucket_versioning.this,
+    aws_s3_bucket_server_side_encryption_configuration.this,
+  ]
 }

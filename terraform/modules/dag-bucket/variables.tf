@@ -1,6 +1,11 @@
 variable "name" {
   description = "Name of the bucket."
   type        = string
+
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", var.name))
+    error_message = "\"${var.name}\" is no bucket name: use 3 to 63 lower-case letters, digits and hyphens."
+  }
 }
 
 variable "environment" {
@@ -8,14 +13,25 @@ variable "environment" {
   type        = string
 }
 
+variable "kms_key_arn" {
+  description = "ARN of the KMS key that encrypts the objects, with a bucket key. Null: S3's own keys (SSE-S3)."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null ? true : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[^*?]+$", var.kms_key_arn))
+    error_message = "kms_key_arn is ${coalesce(var.kms_key_arn, "-")}: give the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), since an alias cannot stand in a policy."
+  }
+}
+
 variable "noncurrent_days" {
-  description = "Days after which a version that is no longer current may expire; rollback reaches back this far. Null: nothing expires."
+  description = "Days after which a version that is no longer current may expire; rollback reaches back this far. 0: nothing expires."
   type        = number
   default     = 365
 
   validation {
-    condition     = var.noncurrent_days == null ? true : var.noncurrent_days >= 30
-    error_message = "noncurrent_days is ${coalesce(var.noncurrent_days, "null")}: rollback needs old versions for at least 30 days; set 30 or more."
+    condition     = var.noncurrent_days == 0 || var.noncurrent_days >= 30
+    error_message = "noncurrent_days is ${var.noncurrent_days}: rollback needs old versions for at least 30 days; set 30 or more, or 0 to keep them for ever."
   }
 }
 
@@ -30,8 +46,47 @@ variable "newer_noncurrent_versions" {
   }
 }
 
-variable "tls_only" {
-  description = "Refuse requests without TLS. Off only for a fake AWS, which ignores the condition and would refuse everything."
-  type        = bool
-  default     = true
+variable "log_days" {
+  description = "Days after which a task log in the bucket expires. 0: none does."
+  type        = number
+  default     = 90
+
+  validation {
+    condition     = var.log_days >= 0
+    error_message = "log_days is ${var.log_days}: set the days that task logs are kept, or 0 to keep them for ever."
+  }
+}
+
+variable "access_logs" {
+  description = "Bucket that takes S3's access logs, and the prefix in it (null: the name of this bucket). Null: none."
+  type = object({
+    bucket = string
+    prefix = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.access_logs == null ? true : var.access_logs.bucket != var.name
+    error_message = "access_logs.bucket is ${var.name} itself: each log would be logged again; name another bucket."
+  }
+}
+
+variable "replication" {
+  description = "Versioned bucket that gets a copy of every version, and the KMS key it encrypts with, if any. Null: none."
+  type = object({
+    bucket_arn  = string
+    kms_key_arn = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.replication == null ? true : can(regex("^arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]+$", var.replication.bucket_arn)) && !endswith(var.replication.bucket_arn, ":::${var.name}")
+    error_message = "replication.bucket_arn is ${try(var.replication.bucket_arn, "-")}: give the ARN of another bucket, like arn:aws:s3:::airflow-dags-copy."
+  }
+
+  # S3 leaves objects under KMS out of a replication that names no key for the copies.
+  validation {
+    condition     = var.replication == null || var.kms_key_arn == null ? true : var.replication.kms_key_arn != null
+    error_message = "The bucket is encrypted with KMS and replication.kms_key_arn is missing, so S3 would copy nothing: name the key of the copies."
+  }
 }

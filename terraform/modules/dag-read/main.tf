@@ -27,10 +27,14 @@ data "aws_iam_policy_document" "this" {
       ]
     }
   }
-}
 
-resource "aws_iam_policy" "this" {
-  name        = "airflow-${var.environment}-dag-read"
-  description = "Reads the DAG packages of ${var.environment}"
-  policy      = data.aws_iam_policy_document.this.json
+  dynamic "statement" {
+    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+
+    content {
+      sid       = "Decrypt"
+      actions   = ["kms:Decrypt"]
+      resources = [statement.value]
+    }
+  }
 }

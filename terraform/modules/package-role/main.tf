@@ -5,18 +5,6 @@ locals {
   places    = [local.files, local.manifests, local.pointer]
 }
 
-data "aws_iam_policy_document" "trust" {
-  statement {
-    sid     = "NamedPublishers"
-    actions = ["sts:AssumeRole"]
-
-    principals {
-      type        = "AWS"
-      identifiers = var.publishers
-    }
-  }
-}
-
 data "aws_iam_policy_document" "publish" {
   statement {
     sid       = "WriteAndReadOwnPlaces"
@@ -47,6 +35,49 @@ data "aws_iam_policy_document" "publish" {
     sid       = "SeeThatVersioningIsOn"
     actions   = ["s3:GetBucketVersioning"]
     resources = [var.bucket_arn]
+  }
+
+  # With a bucket key the key's conditions see the bucket, not the object: S3's own rights above keep packages apart.
+  dynamic "statement" {
+    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+
+    content {
+      sid       = "EncryptAndDecrypt"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = [statement.value]
+    }
+  }
+
+  statement {
+    sid       = "SignInToRegistry"
+    actions   = ["ecr:GetAuthorizationToken"]
+    resources = ["*"] # the action knows no resource; what the token opens is said below
+  }
+
+  statement {
+    sid = "PullOwnImages"
+    actions = [
+      "ecr:BatchCheckLayerAvailability",
+      "ecr:BatchGetImage",
+      "ecr:DescribeImages",
+      "ecr:GetDownloadUrlForLayer",
+    ]
+    resources = [var.image_repository.arn]
+  }
+
+  dynamic "statement" {
+    for_each = var.image_repository.push ? [var.image_repository.arn] : []
+
+    content {
+      sid = "PushOwnImages"
+      actions = [
+        "ecr:CompleteLayerUpload",
+        "ecr:InitiateLayerUpload",
+        "ecr:PutImage",
+        "ecr:UploadLayerPart",
+      ]
+      resources = [statement.value]
+    }
   }
 }
 

@@ -8,8 +8,8 @@ variable "package" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9]*(_[a-z0-9]+)*$", var.package)) && length(var.package) >= 2 && length(var.package) <= 40
-    error_message = "\"${var.package}\" is no package name: use 2 to 40 lower-case letters, digits and single underscores, a letter first."
+    condition     = can(regex("^${local.package_pattern}$", var.package)) && length(var.package) >= local.package_min_length && length(var.package) <= local.package_max_length
+    error_message = "\"${var.package}\" is no package name: use ${local.package_min_length} to ${local.package_max_length} lower-case letters, digits and single underscores, a letter first."
   }
 
   validation {
@@ -23,19 +23,94 @@ variable "bucket_arn" {
   type        = string
 }
 
-variable "publishers" {
-  description = "ARNs of the users and roles that may take the role, the package's CI for one."
-  type        = list(string)
+variable "kms_key_arn" {
+  description = "ARN of the bucket's KMS key. Null: it has none."
+  type        = string
+  default     = null
+}
+
+variable "image_repository" {
+  description = "ARN of the package's image repository, and whether this role pushes to it; one environment does, the others pull what it pushed."
+  type = object({
+    arn  = string
+    push = optional(bool, false)
+  })
+}
+
+variable "oidc_provider_arns" {
+  description = "ARNs of the account's OIDC providers of GitHub Actions and of GitLab."
+  type = object({
+    github = string
+    gitlab = string
+  })
+}
+
+variable "github" {
+  description = "GitHub repository that publishes, as owner/name, and its branch."
+  type = object({
+    repository = string
+    branch     = optional(string, "main")
+  })
+  default = null
 
   validation {
-    condition     = length(var.publishers) > 0
-    error_message = "Package ${var.package} names no publisher: list the ARN of at least one user or role that publishes it."
+    condition     = var.github == null ? true : can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github.repository))
+    error_message = "Package ${var.package}: github.repository is \"${try(var.github.repository, "")}\"; give one repository as owner/name, without wildcards."
   }
 
   validation {
-    condition = alltrue([
-      for arn in var.publishers : can(regex("^arn:aws[a-z-]*:(iam::[0-9]{12}:(root|(user|role)/[^*?]+)|sts::[0-9]{12}:assumed-role/[^*?]+)$", arn))
-    ])
-    error_message = "Publishers of package ${var.package} must be ARNs of users, roles or an account, without wildcards; got ${join(", ", var.publishers)}."
+    condition     = var.github == null ? true : can(regex("^[A-Za-z0-9._/-]+$", var.github.branch))
+    error_message = "Package ${var.package}: github.branch is \"${try(var.github.branch, "")}\"; name one branch, without wildcards."
+  }
+}
+
+variable "gitlab" {
+  description = "GitLab project that publishes, by its path with all groups, and its branch."
+  type = object({
+    project = string
+    branch  = optional(string, "main")
+  })
+  default = null
+
+  validation {
+    condition     = var.gitlab == null ? true : can(regex("^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$", var.gitlab.project))
+    error_message = "Package ${var.package}: gitlab.project is \"${try(var.gitlab.project, "")}\"; give one project as group/name, without wildcards."
+  }
+
+  validation {
+    condition     = var.gitlab == null ? true : can(regex("^[A-Za-z0-9._/-]+$", var.gitlab.branch))
+    error_message = "Package ${var.package}: gitlab.branch is \"${try(var.gitlab.branch, "")}\"; name one branch, without wildcards."
+  }
+
+  validation {
+    condition     = var.gitlab == null || var.approval_environment == null ? true : var.gitlab.branch != var.approval_environment
+    error_message = "Package ${var.package}: gitlab.branch is ${try(var.gitlab.branch, "")}, the name of the approval environment, so that nothing would be approved: publish from another branch."
+  }
+}
+
+variable "approval_environment" {
+  description = "What stands for an approval: the GitHub environment whose reviewers agree, or the protected branch of GitLab of the same name. Null: the package's own branch is enough."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.approval_environment == null ? true : can(regex("^[A-Za-z0-9._-]+$", var.approval_environment))
+    error_message = "approval_environment is \"${coalesce(var.approval_environment, "-")}\": name one environment, without wildcards."
+  }
+}
+
+variable "principals" {
+  description = "ARNs of users and roles that may take the role, for who publishes without GitHub or GitLab; who approves is then theirs to say."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = length(var.principals) > 0 || var.github != null || var.gitlab != null
+    error_message = "Nobody publishes package ${var.package} to ${var.environment}: give it github, gitlab, or publishers with the ARN of a user or role."
+  }
+
+  validation {
+    condition     = alltrue([for arn in var.principals : can(regex("^arn:aws[a-z-]*:(iam::[0-9]{12}:(root|(user|role)/[^*?]+)|sts::[0-9]{12}:assumed-role/[^*?]+)$", arn))])
+    error_message = "Publishers of package ${var.package} must be ARNs of users, roles or an account, without wildcards; got ${join(", ", var.principals)}."
   }
 }

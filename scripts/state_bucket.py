@@ -1,0 +1,84 @@
+"""The bucket of Terraform's states: its name, whether it is there, and how it comes to be.
+
+    python -m scripts.state_bucket name
+    python -m scripts.state_bucket check --region eu-central-1
+    python -m scripts.state_bucket make --region eu-central-1
+
+A state cannot be kept in a bucket that is not there, so this makes it; terraform/account then takes it over (`import`)
+and says everything else about it. Each command prints the name. Exit codes: 0 done, 1 refused, with a sentence.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import boto3
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+VARIABLE = "AIRFLOW_PLATFORM_STATE_BUCKET"
+
+
+def name() -> str:
+    """Name of the bucket: that of the environment variable, else one per account. Raises botocore's errors."""
+    if given := os.environ.get(VARIABLE):
+        return given
+    return f"airflow-terraform-state-{boto3.client('sts', region_name='us-east-1').get_caller_identity()['Account']}"
+
+
+def exists(s3: Any, bucket: str) -> bool:
+    """Whether the bucket is there and ours. Raises ClientError when it is somebody else's."""
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("404", "NoSuchBucket"):
+            return False
+        raise
+    return True
+
+
+def make(s3: Any, bucket: str, region: str) -> None:
+    """Make the bucket, with versions from its first object on. What is there already is left as it is."""
+    if not exists(s3, bucket):
+        # us-east-1 is the region that S3 refuses to be told.
+        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        s3.create_bucket(Bucket=bucket, **place)
+    closed = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(closed, True))
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+@click.command()
+@click.argument("command", type=click.Choice(["name", "check", "make"]))
+@click.option("--region", default="us-east-1", help="Where the bucket is.")
+def main(command: str, region: str) -> None:
+    """Name, check or make the bucket of Terraform's states."""
+    bucket = os.environ.get(VARIABLE, "of states")
+    try:
+        bucket = name()
+        s3 = boto3.client("s3", region_name=region)
+        if command == "make":
+            make(s3, bucket, region)
+        elif command == "check" and not exists(s3, bucket):
+            sys.exit(
+                f"manage.sh: there is no bucket {bucket} for Terraform's states; run 'manage.sh init account' once."
+            )
+    except ClientError as error:
+        why = error.response["Error"]
+        hint = (
+            f"; the name may be somebody else's: choose another one in {VARIABLE}"
+            if why["Code"] in ("403", "BucketAlreadyExists")
+            else ""
+        )
+        sys.exit(
+            f"manage.sh: the bucket {bucket} of Terraform's states was refused ({why['Code']}: {why['Message']}){hint}."
+        )
+    except BotoCoreError as error:
+        sys.exit(f"manage.sh: AWS was not reached: {error} Set AWS_PROFILE, or sign in again.")
+    click.echo(bucket)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+provider "aws" {
+  region = "eu-central-1"
+}
+
+module "dag_read" {
+  source = "../"
+
+  environment = "dev"
+  bucket_arn  = "arn:aws:s3:::airflow-dags-dev-123456789012"
+}
+
+output "policy" {
+  description = "The policy document."
+  value       = module.dag_read.json
+}

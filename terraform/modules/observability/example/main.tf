@@ -1,0 +1,10 @@
+provider "aws" {
+  region = "eu-central-1"
+}
+
+module "observability" {
+  source = "../"
+
+  environment = "dev"
+  packages    = ["finance", "sales"]
+}

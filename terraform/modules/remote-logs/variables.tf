@@ -1,0 +1,21 @@
+variable "environment" {
+  description = "Environment whose task logs they are."
+  type        = string
+}
+
+variable "bucket_arn" {
+  description = "ARN of the bucket of DAGs."
+  type        = string
+}
+
+variable "kms_key_arn" {
+  description = "ARN of the bucket's KMS key. Null: it has none."
+  type        = string
+  default     = null
+}
+
+variable "write" {
+  description = "Whether logs may be written, not only read."
+  type        = bool
+  default     = false
+}
