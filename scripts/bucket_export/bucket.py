@@ -105,7 +105,7 @@ class Bucket(S3Store):
             if failed := answer.get("Errors"):
                 first = failed[0]
                 raise StoreError(
-                    f"cannot delete {len(failed)} versions in bucket {self.bucket}, the first is version "
+                    f"cannot delete {len(failed)} of {len(batch)} versions in bucket {self.bucket}, the first is version "
                     f"{first.get('VersionId')} of {first.get('Key')!r} ({first.get('Code')}); it takes s3:DeleteObjectVersion"
                 )
             yield len(batch)

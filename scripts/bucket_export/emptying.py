@@ -35,19 +35,20 @@ def empty(bucket: Bucket, origin: Origin, folder: Folder, progress: Progress) ->
     """
     with folder.alone():
         index = folder.finished(origin)
-        bucket.check_versioning()  # without it the version `null` could change between the comparison and the deletion
         damaged = folder.damaged(index.values(), progress)
         if damaged:
             raise Refused(
-                f"{len(damaged):,} files of the export are missing or changed, the first is {folder.file(min(damaged))}, "
-                f"so nothing was deleted; {AGAIN}."
+                f"the export in {folder.path} is damaged, so nothing was deleted: {len(damaged):,} of its files missing or "
+                f"changed, the first is {folder.file(min(damaged))}; {AGAIN}."
             )
         there = besides_marker(bucket, origin.environment)
+        if there:  # else a destroy that stopped halfway may have taken the versioning already
+            bucket.check_versioning()  # the version `null` could change between comparison and deletion
         unknown = [version for version in there if not version.holds_the_same(index.get(version.id))]
         if unknown:
             raise Refused(
-                f"{len(unknown):,} versions in bucket {bucket.bucket} are not in the export in {folder.path}, the first is "
-                f"{unknown[0].name}, so nothing was deleted; {AGAIN}."
+                f"the export in {folder.path} lacks {len(unknown):,} of the versions in bucket {bucket.bucket}, so nothing was "
+                f"deleted: the first is {unknown[0].name}; {AGAIN}."
             )
         with progress("deleting", len(there)) as tick:
             try:

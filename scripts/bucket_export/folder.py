@@ -130,7 +130,6 @@ class Folder:
     def writing(self) -> Iterator[TextIO]:
         """Open the journal for one more part of an export."""
         with self.journal.open("a", buffering=1) as journal:
-            journal.write("\n")  # the last line may have been cut off
             yield journal
 
     @contextmanager
