@@ -26,6 +26,17 @@ variable "packages" {
     image_repository = optional(string) # airflow/<package>, when left out
   }))
   default = {}
+
+  validation {
+    condition = alltrue([
+      for name in keys(var.packages) :
+      can(regex("^${local.package_pattern}$", name)) && length(name) >= local.package_min_length && length(name) <= local.package_max_length
+    ])
+    error_message = "packages has ${join(", ", [
+      for name in keys(var.packages) : jsonencode(name)
+      if !can(regex("^${local.package_pattern}$", name)) || length(name) < local.package_min_length || length(name) > local.package_max_length
+    ])}: name a package with ${local.package_min_length} to ${local.package_max_length} lower-case letters, digits and single underscores, a letter first."
+  }
 }
 
 variable "images" {

@@ -3,8 +3,8 @@ variable "environment" {
   type        = string
 
   validation {
-    condition     = can(regex("^${local.environment_pattern}$", var.environment)) && !contains(concat(local.environment_reserved, ["account"]), var.environment)
-    error_message = "\"${var.environment}\" is no environment name: use lower-case letters, digits and single hyphens, a letter first, and none of ${join(", ", concat(local.environment_reserved, ["account"]))}, which are taken."
+    condition     = can(regex("^${local.environment_pattern}$", var.environment)) && length(var.environment) >= local.environment_min_length && length(var.environment) <= local.environment_max_length && !contains(concat(local.environment_reserved, ["account"]), var.environment)
+    error_message = "\"${var.environment}\" is no environment name: use ${local.environment_min_length} to ${local.environment_max_length} lower-case letters, digits and single hyphens, a letter first, and none of ${join(", ", concat(local.environment_reserved, ["account"]))}, which are taken."
   }
 }
 
@@ -33,6 +33,17 @@ variable "packages" {
 
   validation {
     condition = alltrue([
+      for name in keys(var.packages) :
+      can(regex("^${local.package_pattern}$", name)) && length(name) >= local.package_min_length && length(name) <= local.package_max_length
+    ])
+    error_message = "packages has ${join(", ", [
+      for name in keys(var.packages) : jsonencode(name)
+      if !can(regex("^${local.package_pattern}$", name)) || length(name) < local.package_min_length || length(name) > local.package_max_length
+    ])}: name a package with ${local.package_min_length} to ${local.package_max_length} lower-case letters, digits and single underscores, a letter first."
+  }
+
+  validation {
+    condition = alltrue([
       for pair in setproduct(keys(var.packages), keys(var.packages)) : !startswith(pair[1], "${pair[0]}_")
     ])
     error_message = join(" ", [
@@ -56,6 +67,11 @@ variable "approval_environment" {
   description = "Name of the GitHub environment, and of the protected branch of GitLab, that a package's CI needs an approval for. Null: its main branch is enough."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.approval_environment == null ? true : can(regex("^[A-Za-z0-9._-]+$", var.approval_environment))
+    error_message = "approval_environment is ${jsonencode(var.approval_environment)}: name one environment, without wildcards."
+  }
 
   validation {
     condition     = var.environment != "prod" || var.approval_environment != null
@@ -89,6 +105,11 @@ variable "cluster" {
     release        = optional(string, "airflow")  # of the official chart; service accounts begin with it
   })
   default = null
+
+  validation {
+    condition     = var.cluster == null ? true : contains(["irsa", "pod_identity"], var.cluster.identity)
+    error_message = "cluster.identity is ${jsonencode(try(var.cluster.identity, null))}: use irsa or pod_identity."
+  }
 
   validation {
     condition     = try(var.cluster.identity, null) == "irsa" ? can(regex("^https://[^*?]+[^/*?]$", var.cluster.issuer)) : true
@@ -128,7 +149,7 @@ variable "bucket" {
 
   validation {
     condition     = var.bucket.name == null ? true : strcontains(var.bucket.name, var.environment)
-    error_message = "Bucket ${coalesce(var.bucket.name, "-")} does not carry the name of environment ${var.environment}: put it into bucket.name, or leave bucket.name out."
+    error_message = "bucket.name is ${jsonencode(var.bucket.name)}, without the name of environment ${var.environment}: put that into it, or leave bucket.name out."
   }
 }
 

@@ -20,7 +20,7 @@ variable "kms_key_arn" {
 
   validation {
     condition     = var.kms_key_arn == null ? true : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[^*?]+$", var.kms_key_arn))
-    error_message = "kms_key_arn is ${coalesce(var.kms_key_arn, "-")}: give the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), since an alias cannot stand in a policy."
+    error_message = "kms_key_arn is ${jsonencode(var.kms_key_arn)}: give the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), since an alias cannot stand in a policy."
   }
 }
 
@@ -81,7 +81,7 @@ variable "replication" {
 
   validation {
     condition     = var.replication == null ? true : can(regex("^arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]+$", var.replication.bucket_arn)) && !endswith(var.replication.bucket_arn, ":::${var.name}")
-    error_message = "replication.bucket_arn is ${try(var.replication.bucket_arn, "-")}: give the ARN of another bucket, like arn:aws:s3:::airflow-dags-copy."
+    error_message = "replication.bucket_arn is ${jsonencode(try(var.replication.bucket_arn, null))}: give the ARN of another bucket, like arn:aws:s3:::airflow-dags-copy."
   }
 
   # S3 leaves objects under KMS out of a replication that names no key for the copies.

@@ -13,8 +13,8 @@ variable "package" {
   }
 
   validation {
-    condition     = length("airflow-${var.environment}-publish-${var.package}") <= 64
-    error_message = "The role name airflow-${var.environment}-publish-${var.package} has more than the 64 characters IAM takes: choose a shorter package name."
+    condition     = length(var.package) > local.package_max_length || length("airflow-${var.environment}-publish-${var.package}") <= 64
+    error_message = "The role name airflow-${var.environment}-publish-${var.package} has more than the 64 characters that IAM takes: choose a shorter environment or package name."
   }
 }
 
@@ -55,12 +55,12 @@ variable "github" {
 
   validation {
     condition     = var.github == null ? true : can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github.repository))
-    error_message = "Package ${var.package}: github.repository is \"${try(var.github.repository, "")}\"; give one repository as owner/name, without wildcards."
+    error_message = "Package ${var.package}: github.repository is ${jsonencode(try(var.github.repository, null))}; give one repository as owner/name, without wildcards."
   }
 
   validation {
     condition     = var.github == null ? true : can(regex("^[A-Za-z0-9._/-]+$", var.github.branch))
-    error_message = "Package ${var.package}: github.branch is \"${try(var.github.branch, "")}\"; name one branch, without wildcards."
+    error_message = "Package ${var.package}: github.branch is ${jsonencode(try(var.github.branch, null))}; name one branch, without wildcards."
   }
 }
 
@@ -74,17 +74,17 @@ variable "gitlab" {
 
   validation {
     condition     = var.gitlab == null ? true : can(regex("^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$", var.gitlab.project))
-    error_message = "Package ${var.package}: gitlab.project is \"${try(var.gitlab.project, "")}\"; give one project as group/name, without wildcards."
+    error_message = "Package ${var.package}: gitlab.project is ${jsonencode(try(var.gitlab.project, null))}; give one project as group/name, without wildcards."
   }
 
   validation {
     condition     = var.gitlab == null ? true : can(regex("^[A-Za-z0-9._/-]+$", var.gitlab.branch))
-    error_message = "Package ${var.package}: gitlab.branch is \"${try(var.gitlab.branch, "")}\"; name one branch, without wildcards."
+    error_message = "Package ${var.package}: gitlab.branch is ${jsonencode(try(var.gitlab.branch, null))}; name one branch, without wildcards."
   }
 
   validation {
     condition     = var.gitlab == null || var.approval_environment == null ? true : var.gitlab.branch != var.approval_environment
-    error_message = "Package ${var.package}: gitlab.branch is ${try(var.gitlab.branch, "")}, the name of the approval environment, so that nothing would be approved: publish from another branch."
+    error_message = "Package ${var.package}: gitlab.branch is ${jsonencode(try(var.gitlab.branch, null))}, the name of the approval environment, so that nothing would be approved: publish from another branch."
   }
 }
 
@@ -95,7 +95,7 @@ variable "approval_environment" {
 
   validation {
     condition     = var.approval_environment == null ? true : can(regex("^[A-Za-z0-9._-]+$", var.approval_environment))
-    error_message = "approval_environment is \"${coalesce(var.approval_environment, "-")}\": name one environment, without wildcards."
+    error_message = "approval_environment is ${jsonencode(var.approval_environment)}: name one environment, without wildcards."
   }
 }
 
@@ -106,7 +106,7 @@ variable "principals" {
 
   validation {
     condition     = length(var.principals) > 0 || var.github != null || var.gitlab != null
-    error_message = "Nobody publishes package ${var.package} to ${var.environment}: give it github, gitlab, or publishers with the ARN of a user or role."
+    error_message = "Nobody publishes package ${var.package} to ${var.environment}: give it github, gitlab, or publishers with the ARN of a user or role, or take ${var.environment} out of its environments."
   }
 
   validation {

@@ -38,7 +38,7 @@ variable "cluster" {
 
   validation {
     condition     = var.cluster == null ? true : contains(["irsa", "pod_identity"], var.cluster.identity)
-    error_message = "cluster.identity is \"${try(var.cluster.identity, "-")}\": use irsa or pod_identity."
+    error_message = "cluster.identity is ${jsonencode(try(var.cluster.identity, null))}: use irsa or pod_identity."
   }
 
   validation {
