@@ -1,118 +1,427 @@
-"""Bad variables: each gets one sentence that says what, where and the way out."""
+"""Bad variables: each gets one sentence that says what, where and the way out. Every rule in terraform/ is tried."""
+
+import re
+from itertools import chain
 
 import pytest
 
-from tests.helpers.terraform import needs_terraform
+from tests.helpers.terraform import TERRAFORM, Modules, needs_terraform
 
 pytestmark = needs_terraform
 
-PUBLISHER = "arn:aws:iam::123456789012:role/ci"
+ROLE = "arn:aws:iam::123456789012:role/ci"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/1"
+PROVIDER = "arn:aws:iam::123456789012:oidc-provider"
+SECRETS = "arn:aws:secretsmanager:eu-central-1:123456789012:secret"
+CLUSTER = {"name": "main", "arn": "arn:aws:eks:eu-central-1:123456789012:cluster/main", "identity": "pod_identity"}
+GITHUB = {"repository": "acme/sales-dags"}
+GITLAB = {"project": "acme/sales"}
 
+GOOD = {
+    "dag-bucket": {"name": "airflow-dags-dev", "environment": "dev"},
+    "ecr-repository": {"name": "airflow/sales"},
+    "job-role": {"environment": "dev", "package": "sales", "secrets": {"arn": SECRETS}, "principals": [ROLE]},
+    "observability": {"environment": "dev", "packages": ["sales"]},
+    "oidc-provider": {},
+    "operator-role": {
+        "environment": "dev",
+        "bucket_arn": "arn:aws:s3:::airflow-dags-dev",
+        "image_repositories_arn": "arn:aws:ecr:eu-central-1:123456789012:repository/airflow/*",
+        "log_groups_arn": "arn:aws:logs:eu-central-1:123456789012:log-group:/airflow/dev/*",
+    },
+    "package-role": {
+        "environment": "dev",
+        "package": "sales",
+        "bucket_arn": "arn:aws:s3:::airflow-dags-dev",
+        "image_repository": {"arn": "arn:aws:ecr:eu-central-1:123456789012:repository/airflow/sales"},
+        "oidc_provider_arns": {"github": f"{PROVIDER}/github.example.com", "gitlab": f"{PROVIDER}/gitlab.com"},
+        "github": GITHUB,
+    },
+    "secrets-read": {"secrets_arn": SECRETS},
+    "service-account-role": {
+        "name": "airflow-dev-worker",
+        "description": "",
+        "service_account": {"namespace": "airflow", "name": "worker"},
+        "cluster": CLUSTER,
+    },
+}
+"""Of each module with a rule, what it needs and takes."""
 
-def package(*publishers):
-    return {"publishers": list(publishers)}
+OF_MODULES = [
+    ("dag-bucket", {"name": "DAGs"}, '"DAGs" is no bucket name: use 3 to 63 lower-case letters, digits and hyphens.'),
+    *(
+        (
+            "dag-bucket",
+            {"kms_key_arn": key},
+            f'kms_key_arn is "{key}": give the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), since an alias'
+            " cannot stand in a policy.",
+        )
+        for key in ("", "arn:aws:kms:eu-central-1:123456789012:alias/dags")
+    ),
+    (
+        "dag-bucket",
+        {"noncurrent_days": 10},
+        "noncurrent_days is 10: rollback needs old versions for at least 30 days; set 30 or more, or 0 to keep them for"
+        " ever.",
+    ),
+    *(
+        (
+            "dag-bucket",
+            {"newer_noncurrent_versions": number},
+            f"newer_noncurrent_versions is {number}: a package that is seldom published needs at least 20 to roll back"
+            " to, and S3 takes at most 100; set 20 to 100.",
+        )
+        for number in (19, 101)
+    ),
+    (
+        "dag-bucket",
+        {"log_days": -1},
+        "log_days is -1: set the days that task logs are kept, or 0 to keep them for ever.",
+    ),
+    (
+        "dag-bucket",
+        {"access_logs": {"bucket": "airflow-dags-dev"}},
+        "access_logs.bucket is airflow-dags-dev itself: each log would be logged again; name another bucket.",
+    ),
+    *(
+        (
+            "dag-bucket",
+            {"replication": {"bucket_arn": bucket}},
+            f'replication.bucket_arn is "{bucket}": give the ARN of another bucket, like'
+            " arn:aws:s3:::airflow-dags-copy.",
+        )
+        for bucket in ("airflow-dags-copy", "arn:aws:s3:::airflow-dags-dev", "arn:aws:s3:::airflow-dags-*")
+    ),
+    (
+        "dag-bucket",
+        {"kms_key_arn": KEY, "replication": {"bucket_arn": "arn:aws:s3:::airflow-dags-copy"}},
+        "The bucket is encrypted with KMS and replication.kms_key_arn is missing, so S3 would copy nothing: name the"
+        " key of the copies.",
+    ),
+    *(
+        (
+            "ecr-repository",
+            {"deployable_tags": tags},
+            f"deployable_tags are {shown}: name the tags of images that are deployed, like main-*; * would count trial"
+            " images among them.",
+        )
+        for tags, shown in (([], "[]"), (["main-*", "*"], '["main-*","*"]'))
+    ),
+    (
+        "ecr-repository",
+        {"keep_deployable": 99},
+        "keep_deployable is 99: what runs in prod may be that many builds old, and would be gone; set 100 or more.",
+    ),
+    (
+        "ecr-repository",
+        {"trial_days": 0},
+        "trial_days is 0: an image is needed for as long as its merge request is open; set 1 or more.",
+    ),
+    (
+        "ecr-repository",
+        {"untagged_days": 0},
+        "untagged_days is 0: an image is without a tag while it is pushed; set 1 or more.",
+    ),
+    *(
+        (
+            "ecr-repository",
+            {"pullers": [puller]},
+            f"pullers of airflow/sales must be ARNs of users, roles or an account, without wildcards; got {puller}.",
+        )
+        for puller in ("*", "arn:aws:iam::123456789012:role/*")
+    ),
+    (
+        "job-role",
+        {"managed_policy_arns": {"lake": "lake-read"}},
+        "Policies of the jobs of sales must be ARNs of managed policies; got lake-read.",
+    ),
+    (
+        "job-role",
+        {"managed_policy_arns": {"all": "arn:aws:iam::aws:policy/AdministratorAccess"}},
+        "Jobs of sales would get AdministratorAccess: whoever publishes a DAG could then do anything in the account;"
+        " name a policy of what they need.",
+    ),
+    (
+        "observability",
+        {"retention_days": 91},
+        "retention_days is 91: CloudWatch takes 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096,"
+        " 1827, 2192, 2557, 2922, 3288 or 3653.",
+    ),
+    *(
+        (
+            "oidc-provider",
+            {"url": url},
+            f'"{url}" is no issuer: it begins with https:// and has no slash at its end.',
+        )
+        for url in ("gitlab.com", "https://gitlab.com/", "http://gitlab.com")
+    ),
+    *(
+        (
+            "operator-role",
+            {"principals": principals},
+            "Operators of dev must be ARNs of users, roles or an account, without wildcards; got"
+            f" {', '.join(principals)}.",
+        )
+        for principals in ([], ["*"], [ROLE, "arn:aws:iam::aws:policy/ReadOnlyAccess"])
+    ),
+    *(
+        (
+            "package-role",
+            {"package": name},
+            f'"{name}" is no package name: use 2 to 40 lower-case letters, digits and single underscores, a letter'
+            " first.",
+        )
+        # 70 letters are too long for a role, too: it is said once.
+        for name in ("Sales-Reports", "x", "a" * 41, "a" * 70, "a__b", "1st")
+    ),
+    (
+        "package-role",
+        {"environment": "production", "package": "a" * 40},
+        f"The role name airflow-production-publish-{'a' * 40} has more than the 64 characters that IAM takes: choose a"
+        " shorter environment or package name.",
+    ),
+    *(
+        (
+            "package-role",
+            {"github": {"repository": repository}},
+            f"Package sales: github.repository is {shown}; give one repository as owner/name, without wildcards.",
+        )
+        for repository, shown in [
+            ("acme/*", '"acme/*"'),
+            ("acme", '"acme"'),
+            ("https://github.com/acme/x", '"https://github.com/acme/x"'),
+            (None, "null"),
+        ]
+    ),
+    *(
+        (
+            "package-role",
+            {"github": GITHUB | {"branch": branch}},
+            f'Package sales: github.branch is "{branch}"; name one branch, without wildcards.',
+        )
+        for branch in ("*", "release/?", "")
+    ),
+    *(
+        (
+            "package-role",
+            {"gitlab": {"project": project}},
+            f'Package sales: gitlab.project is "{project}"; give one project as group/name, without wildcards.',
+        )
+        for project in ("acme/*", "sales")
+    ),
+    (
+        "package-role",
+        {"gitlab": GITLAB | {"branch": "rel*"}},
+        'Package sales: gitlab.branch is "rel*"; name one branch, without wildcards.',
+    ),
+    (
+        "package-role",
+        {"gitlab": GITLAB | {"branch": "production"}, "approval_environment": "production"},
+        'Package sales: gitlab.branch is "production", the name of the approval environment, so that nothing would be'
+        " approved: publish from another branch.",
+    ),
+    *(
+        (
+            "package-role",
+            {"approval_environment": name},
+            f'approval_environment is "{name}": name one environment, without wildcards.',
+        )
+        for name in ("prod*", "")
+    ),
+    (
+        "package-role",
+        {"github": None},
+        "Nobody publishes package sales to dev: give it github, gitlab, or publishers with the ARN of a user or role,"
+        " or take dev out of its environments.",
+    ),
+    *(
+        (
+            "package-role",
+            {"principals": [principal]},
+            "Publishers of package sales must be ARNs of users, roles or an account, without wildcards; got"
+            f" {principal}.",
+        )
+        for principal in ("*", "arn:aws:iam::123456789012:role/*", f"{PROVIDER}/gitlab.com")
+    ),
+    *(
+        (
+            "secrets-read",
+            {"prefixes": prefixes},
+            f"prefixes are {shown}: name at least one, of two parts or more, like airflow/dev/connections; anything"
+            " shorter would open every secret of the account.",
+        )
+        for prefixes, shown in [([], "[]"), (["airflow"], '["airflow"]'), (["airflow/*"], '["airflow/*"]')]
+    ),
+    (
+        "service-account-role",
+        {"name": "a" * 65},
+        f"The role name {'a' * 65} has more than the 64 characters that IAM takes: choose a shorter environment or"
+        " package name.",
+    ),
+    *(
+        (
+            "service-account-role",
+            {"service_account": {"namespace": "airflow", "name": name}},
+            f'"airflow/{name}" is no service account: namespace and name are lower-case letters, digits and hyphens,'
+            " without wildcards.",
+        )
+        for name in ("*", "risk_reports")
+    ),
+    *(
+        (
+            "service-account-role",
+            {"cluster": CLUSTER | {"identity": identity}},
+            f'cluster.identity is "{identity}": use irsa or pod_identity.',
+        )
+        for identity in ("IRSA", "")
+    ),
+    (
+        "service-account-role",
+        {"cluster": CLUSTER | {"identity": "irsa"}},
+        "cluster.identity is irsa and cluster.oidc_provider_arn is missing: give the ARN of the cluster's OIDC"
+        " provider.",
+    ),
+    (
+        "service-account-role",
+        {"cluster": CLUSTER | {"identity": "irsa", "oidc_provider_arn": "https://oidc.eks.amazonaws.com/id/1"}},
+        "cluster.identity is irsa and cluster.oidc_provider_arn is https://oidc.eks.amazonaws.com/id/1: give the ARN"
+        " of the cluster's OIDC provider.",
+    ),
+    (
+        "service-account-role",
+        {"principals": ["*"]},
+        "principals must be ARNs of users, roles or an account, without wildcards; got *.",
+    ),
+    (
+        "service-account-role",
+        {"cluster": None},
+        "Nobody could take role airflow-dev-worker: give a cluster, or name principals.",
+    ),
+]
 
-
-@pytest.fixture(scope="module")
-def of_the_environment(manage):
-    """One plan with all that the root refuses: Terraform reports every one."""
-    return manage.refusals(
+OF_ROOTS = [
+    (
+        "dev",
+        {
+            "environment": "prod",  # whose own file names an approval
+            "packages": {"Sales-Reports": {"github": GITHUB}, "sales": {"github": GITHUB}, "sales_eu": {}, "x": {}},
+            "cluster": {"name": "main"},
+            "readers": ["*"],
+            "bucket": {"name": "airflow-dags-dev"},
+        },
+        [
+            'packages has "Sales-Reports", "x": name a package with 2 to 40 lower-case letters, digits and single'
+            " underscores, a letter first.",
+            'Package "sales_eu" begins with the name of package "sales" and an underscore, so that DAG ids could belong'
+            " to either: rename one of them.",
+            "prod has no approval_environment, so that every push to a main branch would reach production: name the"
+            ' GitHub environment or protected GitLab branch, like "production".',
+            "cluster.issuer is missing: give the issuer of main (aws eks describe-cluster --name main --query"
+            " cluster.identity.oidc.issuer), or set identity to pod_identity.",
+            "readers must be ARNs of users, roles or an account, without wildcards; got *.",
+            'bucket.name is "airflow-dags-dev", without the name of environment prod: put that into it, or leave'
+            " bucket.name out.",
+        ],
+    ),
+    (
         "prod",
-        packages={"sales": package(PUBLISHER), "sales_eu": package(PUBLISHER)},
-        readers=["*"],
-        bucket_name="airflow-dags-dev",
-        tls_only=False,
-    )
+        {"environment": "pointers"},  # its files would lie among the pointers of the others
+        [
+            '"pointers" is no environment name: use 2 to 40 lower-case letters, digits and single hyphens, a letter'
+            " first, and none of logs, manifests, pointers, account, which are taken.",
+        ],
+    ),
+    (
+        "staging",
+        {
+            "packages": {"sales": {"github": GITHUB}, "finance": {"gitlab": GITLAB}},
+            "approval_environment": "*",
+            "cluster": {"name": "main", "identity": "Pod Identity"},
+        },
+        # Each once, though the modules of both packages and of all components would refuse it as well.
+        [
+            'approval_environment is "*": name one environment, without wildcards.',
+            'cluster.identity is "Pod Identity": use irsa or pod_identity.',
+        ],
+    ),
+    (
+        "account",
+        {"packages": {"sales": {}, "sales-eu": {}}},
+        [
+            'packages has "sales-eu": name a package with 2 to 40 lower-case letters, digits and single underscores, a'
+            " letter first.",
+        ],
+    ),
+]
+
+SENTENCES = {sentence for *_, sentence in OF_MODULES} | {s for *_, sentences in OF_ROOTS for s in sentences}
+RULE = re.compile(r"^ +(?:validation|precondition|postcondition|assert) \{$", re.MULTILINE)
+
+
+def rules():
+    """File below terraform/ and line of every rule."""
+    return [
+        (str(file.relative_to(TERRAFORM)), text.count("\n", 0, rule.start()) + 1)
+        for file in sorted(TERRAFORM.rglob("*.tf"))
+        if ".terraform" not in file.parts
+        for text in [file.read_text()]
+        for rule in RULE.finditer(text)
+    ]
 
 
 @pytest.fixture(scope="module")
-def of_the_modules(manage):
-    """One plan with names and retentions that the modules refuse."""
-    return manage.refusals(
-        "dev",
-        environment="production",
-        packages={name: package(PUBLISHER) for name in ("Sales-Reports", "x", "a" * 41, "b" * 40)},
-        noncurrent_days=10,
-        newer_noncurrent_versions=5,
-    )
-
-
-@pytest.fixture(scope="module")
-def of_publishers(manage):
-    """One plan with publishers that are refused; Terraform looks at them once all names are good."""
-    return manage.refusals(
-        "dev",
-        packages={
-            "finance": package("arn:aws:iam::123456789012:role/*"),
-            "open": package("*"),
-            "ops": package("arn:aws:iam::123456789012:oidc-provider/ci.example.com"),
-            "nobody": package(),
+def of_the_modules(aws, tmp_path_factory):
+    """One plan with all that modules refuse: Terraform reports every one."""
+    cases = {f"case_{n}": (module, GOOD[module] | bad) for n, (module, bad, _) in enumerate(OF_MODULES)}
+    return Modules(tmp_path_factory.mktemp("refusals"), aws.admin).refusals(
+        "root",
+        # By way of a variable: what is known before the plan is refused before the plan, and the rest never looked at.
+        variable={case: {"default": arguments} for case, (_, arguments) in cases.items()},
+        module={
+            case: {"source": f"../modules/{module}"} | {name: f"${{var.{case}.{name}}}" for name in arguments}
+            for case, (module, arguments) in cases.items()
         },
     )
 
 
-@pytest.mark.parametrize(
-    "sentence",
-    [
-        'Package "sales_eu" begins with the name of package "sales" and an underscore, so that DAG ids could belong to'
-        " either: rename one of them.",
-        "readers must be ARNs of users, roles or an account, without wildcards; got *.",
-        "Bucket airflow-dags-dev does not carry the name of environment prod: put it into bucket_name, or leave"
-        " bucket_name out.",
-        "tls_only is false in environment prod: only demo, which runs on a fake AWS, may talk to its bucket without"
-        " TLS; remove the line.",
-    ],
-)
-def test_the_environment_refuses(of_the_environment, sentence):
-    assert any(sentence in refusal for refusal in of_the_environment), of_the_environment
+@pytest.fixture(scope="module")
+def of_the_roots(manage):
+    """One plan for each root and environment in the table."""
+    manage.ok("init", "account")  # its plan reads the bucket of states
+    return {environment: manage.refusals(environment, **variables) for environment, variables, _ in OF_ROOTS}
 
 
-def test_the_environment_refuses_nothing_else(of_the_environment):
-    assert len(of_the_environment) == 4, of_the_environment
+@pytest.mark.parametrize("sentence", [pytest.param(s, id=f"{m}-{n}") for n, (m, _, s) in enumerate(OF_MODULES)])
+def test_a_module_refuses(of_the_modules, sentence):
+    assert sentence in [refusal.sentence for refusal in of_the_modules]
 
 
-@pytest.mark.parametrize(
-    "sentence",
-    [
-        '"Sales-Reports" is no package name: use 2 to 40 lower-case letters, digits and single underscores, a letter'
-        " first.",
-        '"x" is no package name',
-        f'"{"a" * 41}" is no package name',
-        f"The role name airflow-production-publish-{'b' * 40} has more than the 64 characters IAM takes: choose a"
-        " shorter package name.",
-        "noncurrent_days is 10: rollback needs old versions for at least 30 days; set 30 or more.",
-        "newer_noncurrent_versions is 5: a package that is seldom published needs at least 20 to roll back to, and S3"
-        " takes at most 100; set 20 to 100.",
-    ],
-)
-def test_the_modules_refuse(of_the_modules, sentence):
-    assert any(sentence in refusal for refusal in of_the_modules), of_the_modules
+def test_a_mistake_in_a_module_is_one_sentence(of_the_modules):
+    assert [refusal.sentence for refusal in of_the_modules] == sorted(sentence for *_, sentence in OF_MODULES)
 
 
-def test_the_modules_refuse_nothing_else(of_the_modules):
-    """The package of 41 letters is refused twice: no name, and too long for a role."""
-    assert len(of_the_modules) == 7, of_the_modules
+@pytest.mark.parametrize(("environment", "sentences"), [(e, sentences) for e, _, sentences in OF_ROOTS])
+def test_a_root_refuses_each_mistake_once(of_the_roots, environment, sentences):
+    assert [refusal.sentence for refusal in of_the_roots[environment]] == sorted(sentences)
 
 
-@pytest.mark.parametrize(
-    "sentence",
-    [
-        "Publishers of package finance must be ARNs of users, roles or an account, without wildcards; got"
-        " arn:aws:iam::123456789012:role/*.",
-        "Publishers of package open must be ARNs of users, roles or an account, without wildcards; got *.",
-        "Publishers of package ops must be ARNs of users, roles or an account",
-        "Package nobody names no publisher: list the ARN of at least one user or role that publishes it.",
-    ],
-)
-def test_publishers_are_named(of_publishers, sentence):
-    assert any(sentence in refusal for refusal in of_publishers), of_publishers
+def test_every_rule_has_its_sentence_here(of_the_modules, of_the_roots):
+    """A rule without a test may be one that nothing reaches, or whose sentence cannot be built."""
+    known = rules()
+    refusals = [r for r in chain(of_the_modules, *of_the_roots.values()) if r.sentence in SENTENCES]
+    # Of a precondition Terraform names the line of the condition, below the rule's first.
+    reached = {max(rule for rule in known if rule[0] == r.file and rule[1] <= r.line) for r in refusals}
+    never = [f"terraform/{file}:{line}" for file, line in known if (file, line) not in reached]
+    assert not never, "\n".join(["add what these refuse to the tables above:", *never])
 
 
-def test_no_other_publisher_is_refused(of_publishers):
-    assert len(of_publishers) == 4, of_publishers
+def test_no_rule_is_overlooked():
+    texts = [file.read_text() for file in TERRAFORM.rglob("*.tf") if ".terraform" not in file.parts]
+    assert len(rules()) == sum(text.count("error_message ") for text in texts) > 0
 
 
-def test_an_environment_is_not_named_like_a_folder_of_the_bucket(manage):
-    """Its files would lie among the pointers of the others."""
-    [refusal] = manage.refusals("dev", environment="pointers")
-    assert '"pointers" is no environment name' in refusal
+@pytest.mark.parametrize("sentence", sorted(SENTENCES), ids=range(len(SENTENCES)))
+def test_a_sentence_is_short_and_whole(sentence):
+    """One or two, with a way out behind what is wrong."""
+    assert re.fullmatch(r'["\w].*[:;,] .*\.', sentence)
+    assert len(re.findall(r"\.(?= |$)", sentence)) <= 2
