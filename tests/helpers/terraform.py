@@ -18,6 +18,7 @@ import tftest
 ROOT = Path(__file__).resolve().parents[2]
 MANAGE = ROOT / "scripts" / "manage.sh"
 TERRAFORM = ROOT / "terraform"
+PROVIDER = 'provider "aws" {\n  region = "eu-central-1"\n}\n\n'  # what each module's example begins with
 
 needs_terraform = [
     pytest.mark.terraform,
@@ -77,6 +78,9 @@ class Modules:
         self._folder = folder
         self._env = dict(env)
         shutil.copytree(TERRAFORM / "modules", folder / "modules", ignore=shutil.ignore_patterns(".terraform"))
+        # With a provider of its own, each example would be a process of its own in a root that calls them all.
+        for example in folder.glob("modules/*/example/main.tf"):
+            example.write_text(example.read_text().removeprefix(PROVIDER))
 
     def root(self, name: str, **blocks: Any) -> tftest.TerraformTest:
         """A root made of these blocks, ready to be planned. Modules are in ../modules."""
