@@ -5,7 +5,7 @@ prepare() {
   need terraform "install Terraform 1.10 or newer"
   need python3 "install Python 3.11 or newer"
   python3 -c 'import boto3, click, rich' 2>/dev/null || fail 3 "Python's boto3, click and rich are missing; run 'make setup'."
-  export TF_DATA_DIR=$top/.build/terraform/$env/data TF_IN_AUTOMATION=1
+  export TF_DATA_DIR=${TF_DATA_DIR:-$top/.build/terraform/$env/data} TF_IN_AUTOMATION=1
   [[ $ask == yes ]] || approval=(-input=false -auto-approve)
   variables=(-var-file="$top/terraform/packages.tfvars")
   [[ $env == account ]] || variables+=(-var-file="$tfvars" -var="environment=$env")
@@ -82,15 +82,14 @@ apply() { tf apply "${approval[@]}" "${variables[@]}" "$@"; }
 
 # Terraform would delete roles, versioning and lifecycle before it failed on a bucket that is not empty.
 destroy() {
-  local document bucket count
+  local document bucket count gone=3 # what it says of a bucket that is not there, deleted behind Terraform's back
   document=$(outputs)
   bucket=$(field bucket "$document")
-  if [[ -n $bucket ]]; then
-    count=$(of_bucket count) || [[ $? -eq 3 ]] || fail 1 "cannot count what is in $bucket, so nothing was deleted."
-    if [[ ${count:-0} -gt 0 ]]; then
-      [[ -n $exported ]] || fail 1 "bucket $bucket still holds $count object versions besides the marker, so nothing was deleted; run 'manage.sh export $env DIR' first, then 'manage.sh destroy $env --exported DIR'."
-      of_bucket empty --exported "$exported" || exit
-    fi
+  if [[ -n $bucket && -n $exported ]]; then
+    of_bucket empty --exported "$exported" || [[ $? -eq $gone ]] || exit 1
+  elif [[ -n $bucket ]]; then
+    count=$(of_bucket count) || [[ $? -eq $gone ]] || exit 1
+    [[ ${count:-0} -eq 0 ]] || fail 1 "bucket $bucket still holds $count object versions besides the marker, so nothing was deleted; run 'manage.sh export $env DIR' first, then 'manage.sh destroy $env --exported DIR'."
   fi
   tf destroy "${approval[@]}" "${variables[@]}" "$@"
 }
