@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ from rich.table import Table
 
 from tests.helpers.airflow import Airflow, Dag, fresh, stop
 from tests.helpers.fake_aws import Credentials, FakeAWS
+from tests.helpers.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 FILES = ROOT / "charts" / "airflow-platform" / "files"
@@ -290,13 +290,6 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> N
                 return
         time.sleep(0.1)
     raise TimeoutError(f"not within {seconds:g} s: {what}")
-
-
-def free_port() -> int:
-    """A port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def show_ui(demo: Demo) -> None:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import dag_protocol as protocol
 from dag_protocol import ProtocolError, VersionRef
-from tests.dag_sync.conftest import served
 from tests.dag_sync.inside import action, leftovers, reason, snapshot, syncer
+from tests.helpers.dag_sync import served
 from tests.helpers.publishing import Memory, hand_make, publish, write
 
 GOOD = {"a.py": b"x = 1\n", "lib/b.py": b"y = 2\n"}

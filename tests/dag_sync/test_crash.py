@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from airflow_dag_publisher import publishing
-from tests.dag_sync.conftest import served
 from tests.dag_sync.inside import leftovers, snapshot, syncer
+from tests.helpers.dag_sync import served
 from tests.helpers.publishing import Memory, publish, session
 
 ONE = {"a.py": b"x = 1\n", "sub/b.sql": b"select 1"}

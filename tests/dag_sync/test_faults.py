@@ -16,8 +16,8 @@ from dag_tree import Budget
 import dag_protocol as protocol
 from dag_store import S3Store, client_config
 from dag_sync import Syncer
-from tests.dag_sync.conftest import Process, served
 from tests.dag_sync.inside import action, leftovers, reason, syncer
+from tests.helpers.dag_sync import Process, served
 from tests.helpers.fault_proxy import FaultProxy, Seen
 from tests.helpers.publishing import Memory, publish, wait_for, write
 from tests.helpers.s3_servers import KEYS

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -23,20 +22,15 @@ from dag_tree import ROOT_IGNORE
 import dag_protocol as protocol
 from airflow_dag_publisher import publishing
 from dag_store import S3Store
-from tests.dag_sync.conftest import DAG_SYNC, Process, get, served
 from tests.dag_sync.inside import action, reason, syncer
+from tests.helpers.dag_sync import DAG_SYNC, Process, get, served
 from tests.helpers.fault_proxy import FaultProxy
+from tests.helpers.ports import free_port
 from tests.helpers.publishing import Memory, hand_make, publish, session, wait_for, write
 from tests.helpers.s3_servers import S3Server
 
 ONE, TWO = {"a.py": b"x = 1\n", "lib/h.py": b"y = 1\n"}, {"a.py": b"x = 2\n", "lib/h.py": b"y = 1\n"}
 Start = Callable[..., Process]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def samples(text: str) -> dict[str, float]:

@@ -18,6 +18,7 @@ import boto3
 
 import dag_protocol as protocol
 from dag_store import S3Store, client_config
+from tests.helpers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airflow-platform"
@@ -74,7 +75,7 @@ class S3Server:
 @contextmanager
 def running(name: str, folder: Path) -> Iterator[S3Server]:
     """Start `moto` or `versitygw` with its data and log in `folder`."""
-    port = _free_port()
+    port = free_port()
     if name == "moto":
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     else:
@@ -106,9 +107,3 @@ def _wait(port: int, process: subprocess.Popen[bytes], seconds: float = 60) -> N
         except OSError:
             time.sleep(0.02)
     raise TimeoutError("the S3 server did not come up")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -1,6 +1,7 @@
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -72,5 +73,5 @@ def built(aws, tmp_path_factory):
 @pytest.fixture(autouse=True, scope="session")
 def no_missing_cli_config():
     """Terraform warns at each call when this names a file that does not exist."""
-    if not os.path.isfile(os.environ.get("TF_CLI_CONFIG_FILE", "")):
+    if not Path(os.environ.get("TF_CLI_CONFIG_FILE", "")).is_file():
         os.environ.pop("TF_CLI_CONFIG_FILE", None)

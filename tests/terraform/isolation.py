@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.helpers.web_identity import Session
-
-DEV, PROD = "airflow-dags-dev-123456789012", "airflow-dags-prod-123456789012"
+from tests.terraform.rig import DEV, PROD
 
 # Names of places, as a publisher of team_a sees them. A prefix is what one lists to see the key.
 FILES = {
