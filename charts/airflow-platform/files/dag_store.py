@@ -103,7 +103,7 @@ class Store(Protocol):
 
 
 _NO_CREDENTIALS = {
-    "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidToken", "RequestExpired",
+    "ExpiredToken", "ExpiredTokenException", "IDPRejectedClaim", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidIdentityToken", "InvalidToken", "RequestExpired",
     "SignatureDoesNotMatch", "UnrecognizedClientException",
 }  # fmt: skip
 
