@@ -502,11 +502,12 @@ def test_a_job_reads_its_own_secrets(plan):
     readable = ("airflow/dev/jobs/risk_reports/db-AbCdEf", "airflow/dev/jobs/risk_reports/a/b-AbCdEf")
     others = (
         "airflow/dev/jobs/risk/db-AbCdEf",
+        "airflow/dev/jobs/risk_reports_eu/db-AbCdEf",
         "airflow/prod/jobs/risk_reports/db-AbCdEf",
         "airflow/dev/connections/x-A",
     )
     assert [allows(policy, "secretsmanager:GetSecretValue", f"{SECRETS}:{name}") for name in readable] == [True] * 2
-    assert [allows(policy, "secretsmanager:GetSecretValue", f"{SECRETS}:{name}") for name in others] == [False] * 3
+    assert [allows(policy, "secretsmanager:GetSecretValue", f"{SECRETS}:{name}") for name in others] == [False] * 4
     assert plan[f'{job}.aws_iam_role_policy_attachment.this["lake"]']["policy_arn"].endswith(":policy/lake-read")
     assert plan[f"{job}.aws_iam_role.this"]["name"] == "airflow-dev-job-risk_reports"
 
