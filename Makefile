@@ -32,6 +32,9 @@ demo-ui: setup ## The same, then Airflow's UI stays up with the DAGs in it
 test: setup tools ## All tests; says what it skipped and why
 	@$(PYTHON) -m pytest $(ARGS)
 
+test-terraform: setup tools ## The AWS side alone: plans, refusals, roles tried with every call, recovery (about 10 minutes)
+	@$(PYTHON) -m pytest tests/terraform tests/manage/test_bucket_export.py tests/ci $(ARGS)
+
 lint: setup $(CACHE)/bin/helm-$(call version,helm) ## ruff, mypy --strict, shellcheck, terraform fmt, helm lint --strict
 	@ruff check .
 	@ruff format --check .
@@ -113,4 +116,4 @@ $(CACHE)/bin/versitygw-%:
 $(CACHE)/bin/helm-%:
 	$(call go_tool,helm,helm.sh/helm/v3/cmd/helm)
 
-.PHONY: help setup demo demo-ui test lint test-keys check-images format bench docs inventory lock tools clean
+.PHONY: help setup demo demo-ui test test-terraform lint test-keys check-images format bench docs inventory lock tools clean
