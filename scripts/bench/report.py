@@ -173,9 +173,21 @@ one that resolves the link once never does. Airflow reads by path; dag-sync touc
 {table(("reader", "reads", "mixed", "rate", "flips", "seconds"), rows)}"""
 
 
+def _terraform(result: Result) -> str:
+    steps = list(result["rows"][0]["seconds"])
+    rows = [(row["packages"], *(row["seconds"][step] for step in steps)) for row in result["rows"]]
+    return f"""## Terraform with many packages
+
+Seconds of `manage.sh plan` and `apply` for dev on the fake AWS, Terraform's and the provider's start included, the minute not that the provider waits
+for a bucket's lifecycle rules.
+
+{table(("packages", *steps), rows)}"""
+
+
 SECTIONS: dict[str, Callable[[Result], str]] = {
     "latency": _latency,
     "polls": _polls,
     "faults": _faults,
     "mixed": _mixed,
+    "terraform": _terraform,
 }

@@ -15,7 +15,7 @@ from scripts.bench import report
 from tests.helpers.s3_servers import ROOT, versitygw
 
 RESULTS = ROOT / "docs" / "benchmarks"
-PARTS = ("latency", "polls", "faults", "mixed")
+PARTS = ("latency", "polls", "faults", "mixed", "terraform")
 
 
 @pytest.mark.skipif(not versitygw().exists(), reason="versitygw is not built (`make tools`, needs Go)")

@@ -32,11 +32,12 @@ class Manage:
 
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path = ROOT
+    script: Path = MANAGE
 
     def __call__(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run it and hand back whatever came of it."""
         return subprocess.run(
-            [MANAGE, *args],
+            [self.script, *args],
             env={**os.environ, **self.env},
             cwd=self.cwd,
             stdin=subprocess.DEVNULL,
