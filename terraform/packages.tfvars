@@ -9,6 +9,7 @@
 #     job_policies = { lake = "arn:aws:iam::123456789012:policy/lake-read" }
 #   }
 #   hr = {
-#     publishers = { dev = ["arn:aws:iam::123456789012:role/hr-ci"] }   # CI that is neither GitHub's nor GitLab's
+#     publishers   = { dev = ["arn:aws:iam::123456789012:role/hr-ci"] }   # CI that is neither GitHub's nor GitLab's
+#     environments = ["dev"]
 #   }
 packages = {}

@@ -45,8 +45,8 @@ keep_state_here() {
   export TF_DATA_DIR=$state/data
   mkdir -p "$state/root"
   find "$state/root" -type l -delete
-  ln -s "$root"/*.tf "$root"/*.tf.json "$root"/*.tfvars "$root"/.terraform.lock.hcl "$state/root" 2>/dev/null || true
-  ln -sfn "$top/terraform/modules" "$state/modules"
+  find "$root" -maxdepth 1 \( -name '*.tf' -o -name '*.tf.json' -o -name '*.tfvars' -o -name .terraform.lock.hcl \) -exec ln -s -t "$state/root" {} +
+  ln -sfn "$top/terraform/modules" "$top/terraform/environments" "$state"
   printf 'terraform {\n  backend "local" {\n    path = "%s"\n  }\n}\n' "$state/terraform.tfstate" >"$state/root/backend_override.tf"
   root=$state/root backend=()
   [[ $command != init || $env != account ]] || state_bucket make --region "$region" >/dev/null
@@ -67,7 +67,7 @@ init() {
   from=$(mirror)
   mkdir -p "$TF_DATA_DIR"
   tf init -input=false -lockfile=readonly -reconfigure "${backend[@]}" ${from:+"$from"} \
-    || fail 1 "terraform init failed for $env; if it found no provider: it looked ${from:+in ${from#*=}}${from:-where the CLI configuration, ~/.terraform.d/plugins or the registry say}, and a mirror may be named in TF_CLI_CONFIG_FILE or lie in a folder of /opt."
+    || fail 1 "terraform init failed for $env. If it found no provider: it asked $(if [[ -n $from ]]; then echo "the mirror ${from#*=}"; else echo "the CLI configuration, ~/.terraform.d/plugins and the registry"; fi); name a mirror in TF_CLI_CONFIG_FILE, or put one, a tree registry.terraform.io, into a folder of /opt."
 }
 
 # Quiet unless it fails: its output is no part of the command that needs it.

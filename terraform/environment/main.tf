@@ -19,6 +19,8 @@ locals {
   partition = data.aws_partition.current.partition
   iam       = "arn:${local.partition}:iam::${local.account}"
 
+  known_environments = [for file in fileset("${path.module}/../environments", "*.tfvars") : trimsuffix(file, ".tfvars")]
+
   packages = { for name, package in var.packages : name => package if try(contains(package.environments, var.environment), true) }
 }
 

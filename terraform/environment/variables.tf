@@ -52,6 +52,14 @@ variable "packages" {
       if startswith(pair[1], "${pair[0]}_")
     ])
   }
+
+  # A typo would put the package nowhere, or leave its publisher out, and nobody would be told.
+  validation {
+    condition = alltrue([
+      for package in var.packages : length(setsubtract(concat(tolist(coalesce(package.environments, [])), keys(package.publishers)), local.known_environments)) == 0
+    ])
+    error_message = "packages name environments that have no terraform/environments/<name>.tfvars: ${join(", ", setsubtract(flatten([for package in var.packages : concat(tolist(coalesce(package.environments, [])), keys(package.publishers))]), local.known_environments))}; there are ${join(", ", local.known_environments)}."
+  }
 }
 
 variable "issuers" {
@@ -61,6 +69,11 @@ variable "issuers" {
     gitlab = optional(string, "gitlab.com")                          # host alone
   })
   default = {}
+
+  validation {
+    condition     = alltrue([for host in values(var.issuers) : can(regex("^[a-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._/-]*[A-Za-z0-9])?$", host))])
+    error_message = "issuers are ${join(", ", values(var.issuers))}: give the hosts alone, like gitlab.example.org, without https:// and without a slash at the end."
+  }
 }
 
 variable "approval_environment" {

@@ -308,6 +308,7 @@ OF_ROOTS = [
             "cluster": {"name": "main"},
             "readers": ["*"],
             "bucket": {"name": "airflow-dags-dev"},
+            "issuers": {"gitlab": "https://gitlab.example.org"},
         },
         [
             'packages has "Sales-Reports", "x": name a package with 2 to 40 lower-case letters, digits and single'
@@ -319,6 +320,8 @@ OF_ROOTS = [
             "cluster.issuer is missing: give the issuer of main (aws eks describe-cluster --name main --query"
             " cluster.identity.oidc.issuer), or set identity to pod_identity.",
             "readers must be ARNs of users, roles or an account, without wildcards; got *.",
+            "issuers are token.actions.githubusercontent.com, https://gitlab.example.org: give the hosts alone, like"
+            " gitlab.example.org, without https:// and without a slash at the end.",
             'bucket.name is "airflow-dags-dev", without the name of environment prod: put that into it, or leave'
             " bucket.name out.",
         ],
@@ -334,7 +337,10 @@ OF_ROOTS = [
     (
         "staging",
         {
-            "packages": {"sales": {"github": GITHUB}, "finance": {"gitlab": GITLAB}},
+            "packages": {
+                "sales": {"github": GITHUB, "environments": ["dev", "stagging"]},
+                "finance": {"gitlab": GITLAB, "publishers": {"production": [ROLE]}},
+            },
             "approval_environment": "*",
             "cluster": {"name": "main", "identity": "Pod Identity"},
         },
@@ -342,6 +348,8 @@ OF_ROOTS = [
         [
             'approval_environment is "*": name one environment, without wildcards.',
             'cluster.identity is "Pod Identity": use irsa or pod_identity.',
+            "packages name environments that have no terraform/environments/<name>.tfvars: production, stagging; there"
+            " are demo, dev, prod, staging.",
         ],
     ),
     (
