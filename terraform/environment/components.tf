@@ -28,6 +28,18 @@ locals {
   }
 }
 
+locals {
+  # The official chart's names begin with its release; dag-adopter is of our own chart.
+  release = try(var.cluster.release, "airflow")
+  service_accounts = merge(
+    { for name in keys(local.components) : name => ["${local.release}-${replace(name, "_", "-")}"] },
+    {
+      worker      = ["${local.release}-worker", "${local.release}-worker-kubernetes"] # Celery's, and the Kubernetes executor's
+      dag_adopter = ["airflow-dag-adopter"]
+    },
+  )
+}
+
 module "dag_read" {
   source = "../modules/dag-read"
 
@@ -66,10 +78,10 @@ module "component_role" {
   source   = "../modules/service-account-role"
   for_each = local.components
 
-  name            = "airflow-${var.environment}-${replace(each.key, "_", "-")}"
-  description     = "Airflow's ${replace(each.key, "_", "-")} in ${var.environment}"
-  cluster         = local.cluster
-  principals      = local.readers
-  service_account = { namespace = try(var.cluster.namespace, "airflow"), name = "${try(var.cluster.release, "airflow")}-${replace(each.key, "_", "-")}" }
-  policies        = each.value
+  name             = "airflow-${var.environment}-${replace(each.key, "_", "-")}"
+  description      = "Airflow's ${replace(each.key, "_", "-")} in ${var.environment}"
+  cluster          = local.cluster
+  principals       = local.readers
+  service_accounts = { namespace = try(var.cluster.namespace, "airflow"), names = local.service_accounts[each.key] }
+  policies         = each.value
 }

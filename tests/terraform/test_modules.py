@@ -44,7 +44,7 @@ EXAMPLES = {
         "module.ecr_repository.aws_ecr_repository_policy.this[0]",
     },
     "job-role": {
-        f'module.role.module.role.aws_eks_pod_identity_association.this["{CLUSTER["arn"]}"]',
+        'module.role.module.role.aws_eks_pod_identity_association.this["risk-reports"]',
         "module.role.module.role.aws_iam_role.this",
         'module.role.module.role.aws_iam_role_policy.this["secrets"]',
         'module.role.module.role.aws_iam_role_policy_attachment.this["lake"]',
@@ -86,7 +86,7 @@ WORKER = {
     "source": "../modules/service-account-role",
     "name": "airflow-dev-worker",
     "description": "",
-    "service_account": {"namespace": "airflow", "name": "airflow-worker"},
+    "service_accounts": {"namespace": "airflow", "names": ["airflow-worker"]},
 }
 VARIANTS = {
     "plain": BUCKET_OF_DEV,
@@ -204,8 +204,8 @@ def test_a_bucket_is_encrypted(plan, address, algorithm, key):
 
 def test_a_version_expires_only_when_old_and_beyond_the_newest(plan):
     """The days alone would end the rollback of a package that is seldom published."""
-    retention, logs, uploads = plan[f"{S3}_lifecycle_configuration.this[0]"]["rule"]
-    assert {rule["status"] for rule in (retention, logs, uploads)} == {"Enabled"}
+    retention, logs, markers, uploads = plan[f"{S3}_lifecycle_configuration.this[0]"]["rule"]
+    assert {rule["status"] for rule in (retention, logs, markers, uploads)} == {"Enabled"}
     expires = [{"noncurrent_days": 365, "newer_noncurrent_versions": 20}]
     assert retention["noncurrent_version_expiration"] == expires
     assert retention["expiration"] == [], "a current object never expires"
@@ -214,10 +214,12 @@ def test_a_version_expires_only_when_old_and_beyond_the_newest(plan):
 
 
 def test_task_logs_go_by_age(plan):
-    _, logs, _ = plan[f"{S3}_lifecycle_configuration.this[0]"]["rule"]
+    _, logs, markers, _ = plan[f"{S3}_lifecycle_configuration.this[0]"]["rule"]
     assert logs["filter"][0]["prefix"] == "logs/dev/"
     assert logs["expiration"][0]["days"] == 90
     assert logs["noncurrent_version_expiration"] == [{"noncurrent_days": 1, "newer_noncurrent_versions": None}]
+    assert markers["filter"][0]["prefix"] == "logs/dev/", "a delete marker of a DAG is history"
+    assert markers["expiration"][0]["expired_object_delete_marker"] is True
 
 
 def test_for_ever_is_no_rule(plan):
@@ -225,6 +227,7 @@ def test_for_ever_is_no_rule(plan):
     assert {rule["id"]: rule["status"] for rule in rules} == {
         "retention": "Disabled",
         "logs": "Enabled",
+        "log-markers": "Enabled",
         "uploads": "Enabled",
     }
     assert not [a for a in plan.resources if "module.for_ever" in a and "lifecycle" in a]
@@ -476,7 +479,7 @@ def test_who_takes_a_role(plan, role, trust):
     ],
 )
 def test_pod_identity_is_an_association(plan, module, account):
-    association = plan[f'{module}.aws_eks_pod_identity_association.this["{CLUSTER["arn"]}"]']
+    association = plan[f'{module}.aws_eks_pod_identity_association.this["{account[1]}"]']
     assert association["cluster_name"] == "main"
     assert (association["namespace"], association["service_account"]) == account
 

@@ -181,7 +181,8 @@ def test_who_publishes(plans, environment, sales, finance):
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_a_component_s_role_is_its_service_account_s(plan, component):
     account = f"system:serviceaccount:airflow:airflow-{component.replace('_', '-')}"
-    assert trust(plan, f'module.component_role["{component}"]') == by_token(ISSUER, account)
+    accounts = [account, f"{account}-kubernetes"] if component == "worker" else account  # the Kubernetes executor's
+    assert trust(plan, f'module.component_role["{component}"]') == by_token(ISSUER, accounts)
 
 
 def test_a_job_s_role_is_its_service_account_s(plan, packages):

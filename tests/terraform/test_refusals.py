@@ -1,5 +1,6 @@
 """Bad variables: each gets one sentence that says what, where and the way out. Every rule in terraform/ is tried."""
 
+import json
 import re
 from itertools import chain
 
@@ -41,7 +42,7 @@ GOOD = {
     "service-account-role": {
         "name": "airflow-dev-worker",
         "description": "",
-        "service_account": {"namespace": "airflow", "name": "worker"},
+        "service_accounts": {"namespace": "airflow", "names": ["worker"]},
         "cluster": CLUSTER,
     },
 }
@@ -261,11 +262,11 @@ OF_MODULES = [
     *(
         (
             "service-account-role",
-            {"service_account": {"namespace": "airflow", "name": name}},
-            f'"airflow/{name}" is no service account: namespace and name are lower-case letters, digits and hyphens,'
-            " without wildcards.",
+            {"service_accounts": {"namespace": "airflow", "names": names}},
+            f'service_accounts are {json.dumps(names)} in "airflow": give a namespace and at least one name, each of'
+            " lower-case letters, digits and hyphens, without wildcards.",
         )
-        for name in ("*", "risk_reports")
+        for names in ([], ["*"], ["risk_reports"])
     ),
     *(
         (

@@ -85,6 +85,20 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
+  # What the rule above leaves of an expired log.
+  rule {
+    id     = "log-markers"
+    status = var.log_days == 0 ? "Disabled" : "Enabled"
+
+    filter {
+      prefix = "logs/${var.environment}/"
+    }
+
+    expiration {
+      expired_object_delete_marker = true
+    }
+  }
+
   rule {
     id     = "uploads"
     status = "Enabled"

@@ -10,11 +10,11 @@ module "secrets_read" {
 module "role" {
   source = "../service-account-role"
 
-  name            = "airflow-${var.environment}-job-${var.package}"
-  description     = "Job pods of DAG package ${var.package} in ${var.environment}"
-  cluster         = var.cluster
-  principals      = var.principals
-  service_account = { namespace = var.namespace, name = replace(var.package, "_", "-") }
+  name             = "airflow-${var.environment}-job-${var.package}"
+  description      = "Job pods of DAG package ${var.package} in ${var.environment}"
+  cluster          = var.cluster
+  principals       = var.principals
+  service_accounts = { namespace = var.namespace, names = [replace(var.package, "_", "-")] }
 
   policies            = { secrets = module.secrets_read.json }
   managed_policy_arns = var.managed_policy_arns

@@ -1,8 +1,8 @@
-# The role of one service account of one namespace of one cluster, or of named principals, or of both.
+# The role of service accounts of one namespace of one cluster, or of named principals, or of both.
 locals {
-  account = "system:serviceaccount:${var.service_account.namespace}:${var.service_account.name}"
-  irsa    = try(var.cluster.identity, null) == "irsa" ? [var.cluster.oidc_provider_arn] : []
-  podid   = try(var.cluster.identity, null) == "pod_identity" ? [var.cluster.arn] : []
+  accounts = [for name in var.service_accounts.names : "system:serviceaccount:${var.service_accounts.namespace}:${name}"]
+  irsa     = try(var.cluster.identity, null) == "irsa" ? [var.cluster.oidc_provider_arn] : []
+  podid    = try(var.cluster.identity, null) == "pod_identity" ? [var.cluster.arn] : []
 }
 
 data "aws_iam_policy_document" "trust" {
@@ -21,7 +21,7 @@ data "aws_iam_policy_document" "trust" {
       condition {
         test     = "StringEquals"
         variable = "${split("oidc-provider/", statement.value)[1]}:sub"
-        values   = [local.account]
+        values   = local.accounts
       }
 
       condition {
@@ -54,13 +54,13 @@ data "aws_iam_policy_document" "trust" {
       condition {
         test     = "StringEquals"
         variable = "aws:RequestTag/kubernetes-namespace"
-        values   = [var.service_account.namespace]
+        values   = [var.service_accounts.namespace]
       }
 
       condition {
         test     = "StringEquals"
         variable = "aws:RequestTag/kubernetes-service-account"
-        values   = [var.service_account.name]
+        values   = var.service_accounts.names
       }
     }
   }
@@ -109,10 +109,10 @@ resource "aws_iam_role_policy_attachment" "this" {
 }
 
 resource "aws_eks_pod_identity_association" "this" {
-  for_each = toset(local.podid)
+  for_each = toset(length(local.podid) == 0 ? [] : var.service_accounts.names)
 
   cluster_name    = var.cluster.name
-  namespace       = var.service_account.namespace
-  service_account = var.service_account.name
+  namespace       = var.service_accounts.namespace
+  service_account = each.key
   role_arn        = aws_iam_role.this.arn
 }

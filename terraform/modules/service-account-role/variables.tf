@@ -13,16 +13,16 @@ variable "description" {
   type        = string
 }
 
-variable "service_account" {
-  description = "Service account whose pods have the role."
+variable "service_accounts" {
+  description = "Service accounts of one namespace whose pods have the role."
   type = object({
     namespace = string
-    name      = string
+    names     = list(string)
   })
 
   validation {
-    condition     = alltrue([for part in values(var.service_account) : can(regex("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", part))])
-    error_message = "\"${var.service_account.namespace}/${var.service_account.name}\" is no service account: namespace and name are lower-case letters, digits and hyphens, without wildcards."
+    condition     = length(var.service_accounts.names) > 0 && alltrue([for part in concat([var.service_accounts.namespace], var.service_accounts.names) : can(regex("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", part))])
+    error_message = "service_accounts are ${jsonencode(var.service_accounts.names)} in ${jsonencode(var.service_accounts.namespace)}: give a namespace and at least one name, each of lower-case letters, digits and hyphens, without wildcards."
   }
 }
 

@@ -12,10 +12,10 @@ module "dag_read" {
 module "role" {
   source = "../"
 
-  name            = "airflow-dev-dag-processor"
-  description     = "Airflow's dag-processor in dev"
-  service_account = { namespace = "airflow", name = "airflow-dag-processor" }
-  policies        = { dag-read = module.dag_read.json }
+  name             = "airflow-dev-dag-processor"
+  description      = "Airflow's dag-processor in dev"
+  service_accounts = { namespace = "airflow", names = ["airflow-dag-processor"] }
+  policies         = { dag-read = module.dag_read.json }
 
   cluster = {
     name              = "main"
