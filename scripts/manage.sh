@@ -72,7 +72,7 @@ check_environment() {
 check_aws_side() {
   [[ -f $tfvars ]] || fail 2 "$env has no AWS side (terraform/environments/$env.tfvars does not exist), so there is nothing to $command."
   [[ $command != export || -n $folder ]] || fail 2 "export $env needs the folder to write to: manage.sh export $env DIR."
-  [[ $command != destroy || $env != account ]] || fail 2 "destroy account is not done here: its bucket holds the states of every environment; docs/how-to/leave.md says how to take it apart by hand."
+  [[ $command != destroy || $env != account ]] || fail 2 "destroy account is not done here: its bucket holds the states of every environment; take it apart by hand when they are gone."
 }
 
 # An unapproved change needs somebody to ask, and prod a word of its own.

@@ -25,13 +25,18 @@ def name() -> str:
     """Name of the bucket: that of the environment variable, else one per account. Raises botocore's errors."""
     if given := os.environ.get(VARIABLE):
         return given
-    return f"airflow-terraform-state-{boto3.client('sts', region_name='us-east-1').get_caller_identity()['Account']}"
+    return f"airflow-terraform-state-{account()}"
 
 
-def exists(s3: Any, bucket: str) -> bool:
-    """Whether the bucket is there and ours. Raises ClientError when it is somebody else's."""
+def account() -> str:
+    """Account of the credentials. Raises botocore's errors."""
+    return str(boto3.client("sts", region_name="us-east-1").get_caller_identity()["Account"])
+
+
+def exists(s3: Any, bucket: str, owner: str) -> bool:
+    """Whether the bucket is there and `owner`'s: the name can be guessed. Raises ClientError when it is somebody else's."""
     try:
-        s3.head_bucket(Bucket=bucket)
+        s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=owner)
     except ClientError as error:
         if error.response["Error"]["Code"] in ("404", "NoSuchBucket"):
             return False
@@ -40,11 +45,10 @@ def exists(s3: Any, bucket: str) -> bool:
 
 
 def make(s3: Any, bucket: str, region: str) -> None:
-    """Make the bucket, with versions from its first object on. What is there already is left as it is."""
-    if not exists(s3, bucket):
-        # us-east-1 is the region that S3 refuses to be told.
-        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        s3.create_bucket(Bucket=bucket, **place)
+    """Make the bucket, closed and with versions from its first object on. Raises botocore's errors."""
+    # us-east-1 is the region that S3 refuses to be told.
+    place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    s3.create_bucket(Bucket=bucket, **place)
     closed = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
     s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=dict.fromkeys(closed, True))
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -59,9 +63,10 @@ def main(command: str, region: str) -> None:
     try:
         bucket = name()
         s3 = boto3.client("s3", region_name=region)
-        if command == "make":
+        there = command == "name" or exists(s3, bucket, account())
+        if not there and command == "make":
             make(s3, bucket, region)
-        elif command == "check" and not exists(s3, bucket):
+        elif not there:
             sys.exit(
                 f"manage.sh: there is no bucket {bucket} for Terraform's states; run 'manage.sh init account' once."
             )

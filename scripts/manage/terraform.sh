@@ -5,14 +5,16 @@ prepare() {
   need terraform "install Terraform 1.10 or newer"
   need python3 "install Python 3.11 or newer"
   python3 -c 'import boto3, click, rich' 2>/dev/null || fail 3 "Python's boto3, click and rich are missing; run 'make setup'."
-  export TF_DATA_DIR=${TF_DATA_DIR:-$top/.build/terraform/$env/data} TF_IN_AUTOMATION=1
+  # Of each environment its own: what Terraform keeps here says which state it writes.
+  export TF_DATA_DIR=${TF_DATA_DIR:-$top/.build/terraform}/$env/data TF_IN_AUTOMATION=1
+  unset TF_WORKSPACE
   [[ $ask == yes ]] || approval=(-input=false -auto-approve)
   variables=(-var-file="$top/terraform/packages.tfvars")
   [[ $env == account ]] || variables+=(-var-file="$tfvars" -var="environment=$env")
   forget_missing_cli_config
-  region=$(sed -n 's/^region *= *"\(.*\)".*/\1/p' "$tfvars")
+  region=$(region_of "$tfvars")
   if [[ -n ${AIRFLOW_PLATFORM_STATE_DIR-} || $env == demo ]]; then keep_state_here; else keep_state_in_bucket; fi
-  [[ $env != account ]] || variables+=(-var="state_bucket=$(state_bucket name)")
+  [[ $env != account ]] || variables+=(-var="state_bucket=$states")
 }
 
 tf() { terraform -chdir="$root" "$@"; }
@@ -28,10 +30,12 @@ forget_missing_cli_config() {
   [[ -f ${TF_CLI_CONFIG_FILE-} ]] || unset TF_CLI_CONFIG_FILE
 }
 
+region_of() { sed -n 's/^region *= *"\([^"]*\)".*/\1/p' "$1"; }
+
 # One bucket for all states, where terraform/account is.
 keep_state_in_bucket() {
   local of_account
-  of_account=$(sed -n 's/^region *= *"\(.*\)".*/\1/p' "$top/terraform/account/terraform.tfvars")
+  of_account=$(region_of "$top/terraform/account/terraform.tfvars")
   states=$(state_bucket "$([[ $command == init ]] && echo make || echo check)" --region "$of_account")
   backend=(-backend-config=bucket="$states" -backend-config=key="$env/terraform.tfstate" -backend-config=region="$of_account")
 }
@@ -45,11 +49,11 @@ keep_state_here() {
   export TF_DATA_DIR=$state/data
   mkdir -p "$state/root"
   find "$state/root" -type l -delete
-  find "$root" -maxdepth 1 \( -name '*.tf' -o -name '*.tf.json' -o -name '*.tfvars' -o -name .terraform.lock.hcl \) -exec ln -s -t "$state/root" {} +
+  find "$root" -maxdepth 1 \( -name '*.tf' -o -name '*.tf.json' -o -name '*.tfvars' -o -name .terraform.lock.hcl \) -exec ln -s {} "$state/root/" \;
   ln -sfn "$top/terraform/modules" "$top/terraform/environments" "$state"
   printf 'terraform {\n  backend "local" {\n    path = "%s"\n  }\n}\n' "$state/terraform.tfstate" >"$state/root/backend_override.tf"
   root=$state/root backend=()
-  [[ $command != init || $env != account ]] || state_bucket make --region "$region" >/dev/null
+  [[ $env != account ]] || states=$(state_bucket "$([[ $command == init ]] && echo make || echo name)" --region "$region")
 }
 
 # The provider from where Terraform looks itself; else from a mirror on this machine, in the place for add-on packages.
@@ -80,37 +84,45 @@ plan() { tf plan -input=false "${variables[@]}" "$@"; }
 
 apply() { tf apply "${approval[@]}" "${variables[@]}" "$@"; }
 
-# Terraform would delete roles, versioning and lifecycle before it failed on a bucket that is not empty.
+# Planned before anything is touched, so that a held lock or a wrong variable ends it here; emptied once somebody has
+# agreed; and only then applied: Terraform would delete roles and versioning before it failed on a bucket with objects.
 destroy() {
-  local document bucket count gone=3 # what it says of a bucket that is not there, deleted behind Terraform's back
-  document=$(outputs)
-  bucket=$(field bucket "$document")
-  if [[ -n $bucket && -n $exported ]]; then
-    of_bucket empty --exported "$exported" || [[ $? -eq $gone ]] || exit 1
+  local bucket count answer gone=3 # what is said of a bucket that is not there, deleted behind Terraform's back
+  bucket=$(bucket_in_state)
+  if [[ -n $exported ]]; then
+    [[ -n $bucket ]] || fail 1 "there is no bucket in the state of $env, so there is nothing to empty; run it without --exported."
   elif [[ -n $bucket ]]; then
     count=$(of_bucket count) || [[ $? -eq $gone ]] || exit 1
     [[ ${count:-0} -eq 0 ]] || fail 1 "bucket $bucket still holds $count object versions besides the marker, so nothing was deleted; run 'manage.sh export $env DIR' first, then 'manage.sh destroy $env --exported DIR'."
   fi
-  tf destroy "${approval[@]}" "${variables[@]}" "$@"
+  tf plan -destroy -input=false -out="$work/destroy" "${variables[@]}" "$@"
+  if [[ $ask == yes ]]; then
+    read -r -p "Destroy $env${exported:+, and every version in bucket $bucket}? Only 'yes' is taken for yes: " answer
+    [[ $answer == yes ]] || fail 1 "$env is as it was."
+  fi
+  [[ -z $exported ]] || of_bucket empty --exported "$exported" || [[ $? -eq $gone ]] || exit 1
+  tf apply -input=false "$work/destroy"
 }
 
 export_bucket() {
-  local document bucket
-  document=$(outputs)
-  bucket=$(field bucket "$document")
-  [[ -n $bucket ]] || fail 1 "$env has no outputs yet, so there is no bucket to export; run 'manage.sh apply $env' first."
+  local bucket
+  bucket=$(bucket_in_state)
+  [[ -n $bucket ]] || fail 1 "there is no bucket in the state of $env; run 'manage.sh apply $env' first."
   of_bucket export "$folder"
+}
+
+# Not from the outputs: Terraform drops those first, and a destroy that failed halfway must find the bucket again.
+bucket_in_state() {
+  tf show -json | python3 -c 'import json, sys
+state = json.load(sys.stdin).get("values", {}).get("root_module", {})
+resources = [resource for module in state.get("child_modules", []) for resource in module.get("resources", [])]
+print(*[r["values"]["bucket"] for r in resources if r["address"] == "module.dag_bucket.aws_s3_bucket.this"])'
 }
 
 # Terraform wraps each output into an object with its type.
 outputs() {
-  local wrapped
-  wrapped=$(tf output -json) || return
-  python3 -c 'import json, sys; print(json.dumps({k: v["value"] for k, v in json.loads(sys.argv[1]).items()}, indent=2))' "$wrapped"
-}
-
-field() { # NAME DOCUMENT
-  python3 -c 'import json, sys; print(json.loads(sys.argv[2]).get(sys.argv[1], ""))' "$1" "$2"
+  tf output -json \
+    | python3 -c 'import json, sys; print(json.dumps({k: v["value"] for k, v in json.load(sys.stdin).items()}, indent=2))'
 }
 
 output() {

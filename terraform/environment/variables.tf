@@ -96,6 +96,11 @@ variable "push_images" {
   description = "Whether the packages' roles push images; one environment does (dev), the others pull the same digest."
   type        = bool
   default     = false
+
+  validation {
+    condition     = !var.push_images || var.registry.account == null
+    error_message = "push_images is true and the images are in account ${coalesce(var.registry.account, "-")}, whose repositories let others pull alone: push from an environment of that account."
+  }
 }
 
 variable "registry" {

@@ -45,8 +45,8 @@ class Built(dict):
         self._folder = folder
 
     def manage(self, environment, **env):
-        """manage.sh for one environment; each has a folder of its own for what Terraform downloads."""
-        return Manage({**self._env, "TF_DATA_DIR": str(self._folder / environment), **env})
+        """manage.sh for one environment."""
+        return Manage({**self._env, "TF_DATA_DIR": str(self._folder), **env})
 
     def arguments(self, environment):
         """Of Terraform, for what was built."""

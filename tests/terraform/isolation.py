@@ -1,6 +1,6 @@
 """Who may do what in the buckets: every role, every call, every place. What is not listed as allowed is refused."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +41,27 @@ PLACES = {name: (DEV, key) for name, key in (FILES | MANIFESTS | POINTERS | OTHE
     name: (PROD, key) for name, key in IN_PROD.items()
 }
 
-READ = {"get", "get_version", "list", "list_versions"}
+LIST = {"list", "list_versions"}
+READ = LIST | {"get", "get_version"}
 EVERY_PLACE_OF_DEV = [*FILES, *MANIFESTS, *POINTERS, "beside its dags", "the marker"]
+IN_ITS_BUCKET = [*FILES, *MANIFESTS, *POINTERS, *OTHERS]
 
-SYNC = dict.fromkeys(EVERY_PLACE_OF_DEV, READ)
-RUNS_TASKS = SYNC | {"logs": {"put", "get", "list"}}
+
+def at(places: Iterable[str], *calls: str) -> dict[str, set[str]]:
+    """The right to these calls in these places."""
+    return {place: set(calls) for place in places}
+
+
+def together(*rights: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Rights of several policies."""
+    return {place: set().union(*(r.get(place, set()) for r in rights)) for place in {p for r in rights for p in r}}
+
+
+# Who works for a whole environment lists its whole bucket: without that right S3 answers 403 for what is not there.
+SYNC = together(at(IN_ITS_BUCKET, *LIST), at(EVERY_PLACE_OF_DEV, *READ))
+READS_LOGS = together(at(IN_ITS_BUCKET, "list"), {"logs": {"get"}})
+WRITES_LOGS = together(READS_LOGS, {"logs": {"put"}})
+RUNS_TASKS = together(SYNC, WRITES_LOGS)
 ALLOWED: dict[str, dict[str, set[str]]] = {
     "publisher": {
         "own": READ | {"put", "delete"},
@@ -60,14 +76,14 @@ ALLOWED: dict[str, dict[str, set[str]]] = {
     "scheduler": RUNS_TASKS,
     "worker": RUNS_TASKS,
     "dag_processor": SYNC,
-    "triggerer": {"logs": {"put", "get", "list"}},
-    "api_server": {"logs": {"get", "list"}},
-    "dag_adopter": SYNC | dict.fromkeys([*MANIFESTS, *POINTERS], READ | {"put"}),
-    "operator": (
-        SYNC
-        | dict.fromkeys([*MANIFESTS, *POINTERS], READ | {"put"})
-        | dict.fromkeys(FILES, READ | {"put", "delete", "delete_version"})
-        | {"logs": READ}
+    "triggerer": WRITES_LOGS,
+    "api_server": READS_LOGS,
+    "dag_adopter": together(SYNC, at([*MANIFESTS, *POINTERS], "put")),
+    "operator": together(
+        SYNC,
+        at([*MANIFESTS, *POINTERS], "put"),
+        at(FILES, "put", "delete", "delete_version"),
+        {"logs": READ},
     ),
     "job": {},
 }

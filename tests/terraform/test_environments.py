@@ -1,6 +1,9 @@
 """Account, dev and prod applied together to one fake AWS that enforces IAM, their states in the account's bucket."""
 
 import json
+import os
+import pty
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import jsonschema
@@ -9,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from tests.helpers.terraform import ROOT, Manage, needs_terraform
 from tests.terraform.conftest import Built
+from tests.terraform.rig import all_roles
 
 pytestmark = needs_terraform
 
@@ -152,9 +156,7 @@ def test_a_role_is_taken_by_named_principals_only(aws, built):
     """Being allowed to call AssumeRole is not enough."""
     stranger = aws.create_user("stranger", "sts:AssumeRole")
     roles = built["dev"]["roles"]
-    for role in (roles["dag_processor"], roles["operator"], *roles["publishers"].values(), *roles["jobs"].values()):
-        if role.endswith("team_a2"):
-            continue
+    for role in all_roles(roles):
         assert outcome(aws.assume, role_arn=role, caller=stranger) == "AccessDenied"
         assert outcome(aws.assume, role_arn=role) == "ok"
 
@@ -226,9 +228,49 @@ def test_beyond_objects_a_role_does_what_is_listed_and_nothing_else(aws, built, 
 # --- two environments at once, and the end of one -----------------------------------------------------------
 
 
+def on_a_terminal(manage, words, answer):
+    """Exit code and output of manage.sh for somebody who types an answer."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "r+b", buffering=0) as terminal:
+        env = {**os.environ, **manage.env}
+        process = subprocess.Popen(
+            [manage.script, *words], env=env, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        os.close(theirs)
+        terminal.write(answer.encode())
+        said, _ = process.communicate(timeout=120)
+    return process.returncode, said
+
+
+def test_a_destroy_that_failed_halfway_goes_on(aws, admin, tmp_path):
+    """Terraform drops the outputs first: the bucket is found in the state."""
+    manage = Manage({**aws.admin, "AIRFLOW_PLATFORM_STATE_DIR": str(tmp_path)})
+    variables = ("--", "-var=environment=demo2", "-var=packages={}")
+    manage.ok("apply", "demo", "--yes", *variables)
+    bucket = "airflow-dags-demo2-123456789012"
+    root = ["terraform", f"-chdir={tmp_path}/demo/root"]
+    admin.put_object(Bucket=bucket, Key="demo2/x/dags/a.py", Body=b"x")
+    arguments = [f"-var-file={ROOT}/terraform/environments/demo.tfvars", *variables[1:], "-auto-approve"]
+    env = {**os.environ, **manage.env, "TF_DATA_DIR": str(tmp_path / "demo/data")}
+    assert subprocess.run([*root, "destroy", *arguments], env=env, capture_output=True).returncode == 1
+
+    refused = manage("destroy", "demo", "--yes", *variables)
+    assert refused.returncode == 1 and f"bucket {bucket} still holds 1 object versions" in refused.stderr
+    manage.ok("apply", "demo", "--yes", *variables)  # versioning went first, and without it nothing is emptied
+    manage.ok("export", "demo", str(tmp_path / "export"))
+    manage.ok("destroy", "demo", "--yes", "--exported", str(tmp_path / "export"), *variables)
+    assert outcome(admin.head_bucket, Bucket=bucket) == "404"
+    refused = manage("destroy", "demo", "--yes", "--exported", str(tmp_path / "export"), *variables)
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "manage.sh: there is no bucket in the state of demo, so there is nothing to empty; run it without --exported.\n"
+    )
+
+
 def test_an_environment_is_exported_and_destroyed_and_only_then(aws, admin, tmp_path):
     """Beside another one that is applied meanwhile: staging and a demo in the same account."""
     built = Built(aws, tmp_path)
+    built.manage("account").ok("init", "account")
     with ThreadPoolExecutor(2) as pool:
         made = pool.submit(built.apply, "staging")
         pool.submit(
@@ -255,7 +297,18 @@ def test_an_environment_is_exported_and_destroyed_and_only_then(aws, admin, tmp_
     assert admin.get_object(**at)["Body"].read() == b"x = 2"
 
     manage.ok("export", "staging", str(tmp_path / "export"))
-    manage.ok("destroy", "staging", "--yes", "--exported", str(tmp_path / "export"), *built.arguments("staging"))
+    exported = ("--exported", str(tmp_path / "export"), *built.arguments("staging"))
+    code, said = on_a_terminal(manage, ("destroy", "staging", *exported), "no\n")
+    assert code == 1 and "Destroy staging, and every version in bucket" in said and "staging is as it was." in said
+    assert admin.get_object(**at)["Body"].read() == b"x = 2", "nothing is emptied before somebody agreed"
+
+    lock = {"Bucket": STATES, "Key": "staging/terraform.tfstate.tflock"}
+    admin.put_object(**lock, Body=b'{"ID": "11111111-2222-3333-4444-555555555555"}')
+    assert manage("destroy", "staging", "--yes", *exported).returncode == 1
+    assert admin.get_object(**at)["Body"].read() == b"x = 2", "nor while somebody else applies"
+    admin.delete_object(**lock)
+
+    manage.ok("destroy", "staging", "--yes", *exported)
     assert outcome(admin.head_bucket, Bucket=bucket) == "404"
     gone = manage("output", "staging")
     assert (gone.returncode, gone.stdout) == (1, "")

@@ -310,6 +310,7 @@ OF_ROOTS = [
             "readers": ["*"],
             "bucket": {"name": "airflow-dags-dev"},
             "issuers": {"gitlab": "https://gitlab.example.org"},
+            "registry": {"account": "210987654321"},  # dev pushes
         },
         [
             'packages has "Sales-Reports", "x": name a package with 2 to 40 lower-case letters, digits and single'
@@ -323,6 +324,8 @@ OF_ROOTS = [
             "readers must be ARNs of users, roles or an account, without wildcards; got *.",
             "issuers are token.actions.githubusercontent.com, https://gitlab.example.org: give the hosts alone, like"
             " gitlab.example.org, without https:// and without a slash at the end.",
+            "push_images is true and the images are in account 210987654321, whose repositories let others pull alone:"
+            " push from an environment of that account.",
             'bucket.name is "airflow-dags-dev", without the name of environment prod: put that into it, or leave'
             " bucket.name out.",
         ],

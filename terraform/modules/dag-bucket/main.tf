@@ -85,7 +85,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     }
   }
 
-  # What the rule above leaves of an expired log.
+  # The delete markers of expired logs, which nobody restores, at once instead of after another log_days.
   rule {
     id     = "log-markers"
     status = var.log_days == 0 ? "Disabled" : "Enabled"

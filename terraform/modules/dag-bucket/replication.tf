@@ -11,6 +11,12 @@ data "aws_iam_policy_document" "replication_trust" {
       type        = "Service"
       identifiers = ["s3.amazonaws.com"]
     }
+
+    condition {
+      test     = "StringEquals"
+      variable = "aws:SourceArn"
+      values   = [local.arn]
+    }
   }
 }
 
@@ -54,7 +60,7 @@ data "aws_iam_policy_document" "replication" {
 
     content {
       sid       = "EncryptThere"
-      actions   = ["kms:GenerateDataKey"]
+      actions   = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
       resources = [statement.value]
     }
   }
@@ -93,8 +99,9 @@ resource "aws_s3_bucket_replication_configuration" "this" {
       status = "Enabled"
     }
 
+    # S3 wants it said with every key of the copies, whether the source has one or not.
     dynamic "source_selection_criteria" {
-      for_each = var.kms_key_arn == null ? [] : [true]
+      for_each = var.replication.kms_key_arn == null ? [] : [true]
 
       content {
         sse_kms_encrypted_objects {

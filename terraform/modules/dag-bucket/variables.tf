@@ -72,7 +72,7 @@ variable "access_logs" {
 }
 
 variable "replication" {
-  description = "Versioned bucket that gets a copy of every version, and the KMS key it encrypts with, if any. Null: none."
+  description = "Versioned bucket that gets a copy of every version, and the KMS key that the copies are encrypted with, if any. Null: none."
   type = object({
     bucket_arn  = string
     kms_key_arn = optional(string)

@@ -11,21 +11,12 @@ data "aws_iam_policy_document" "this" {
   }
 
   # More than the poll needs: without the right to list, S3 answers 403 instead of 404 for a manifest or a version that is
-  # gone, and dag-sync could not tell a lost version, which it steps over, from a refusal, which it waits out.
+  # gone, and dag-sync could not tell a lost version, which it steps over, from a refusal, which it waits out. Without a
+  # condition on the prefix, which may count as no right there; the bucket has nothing but this environment.
   statement {
     sid       = "ListEnvironment"
     actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
     resources = [var.bucket_arn]
-
-    condition {
-      test     = "StringLike"
-      variable = "s3:prefix"
-      values = [
-        "${var.environment}/*",
-        "manifests/${var.environment}/*",
-        "pointers/${var.environment}/*",
-      ]
-    }
   }
 
   dynamic "statement" {

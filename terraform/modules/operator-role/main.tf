@@ -31,17 +31,6 @@ data "aws_iam_policy_document" "operate" {
     sid       = "ListEnvironment"
     actions   = ["s3:ListBucket", "s3:ListBucketVersions"]
     resources = [var.bucket_arn]
-
-    condition {
-      test     = "StringLike"
-      variable = "s3:prefix"
-      values = [
-        "${var.environment}/*",
-        "logs/${var.environment}/*",
-        "manifests/${var.environment}/*",
-        "pointers/${var.environment}/*",
-      ]
-    }
   }
 
   statement {
@@ -95,7 +84,7 @@ data "aws_iam_policy_document" "operate" {
   statement {
     sid       = "ReadLogGroups"
     actions   = ["logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"]
-    resources = [var.log_groups_arn, "${var.log_groups_arn}:log-stream:*"]
+    resources = [var.log_groups_arn] # ends with *, which takes the streams in
   }
 }
 

@@ -5,16 +5,12 @@ data "aws_iam_policy_document" "this" {
     resources = ["${var.bucket_arn}/logs/${var.environment}/*"]
   }
 
+  # Airflow asks for a log before it writes it, and takes 404 alone for "not there": without the right to list, or with a
+  # condition on the prefix, S3 may answer 403 and the log is never uploaded. The bucket is this environment's alone.
   statement {
-    sid       = "ListTaskLogs"
+    sid       = "ListBucket"
     actions   = ["s3:ListBucket"]
     resources = [var.bucket_arn]
-
-    condition {
-      test     = "StringLike"
-      variable = "s3:prefix"
-      values   = ["logs/${var.environment}/*"]
-    }
   }
 
   dynamic "statement" {

@@ -63,14 +63,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 
     filter {}
 
-    # Lock files come and go with every run.
     noncurrent_version_expiration {
       noncurrent_days           = 365
       newer_noncurrent_versions = 50
-    }
-
-    expiration {
-      expired_object_delete_marker = true
     }
 
     abort_incomplete_multipart_upload {
