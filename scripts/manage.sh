@@ -14,6 +14,7 @@ On AWS (ARGS go to Terraform); ENV may be `account`: what exists once, the bucke
   plan      show what apply would change on AWS
   apply     create or change the AWS side of ENV
   output    print bucket, region, roles and repositories of ENV as one JSON document
+  unlock    ENV ID: give back the lock of a run that was killed
   export    ENV DIR: every version of every object in the bucket, with an index
   destroy   delete the AWS side; refused while the bucket holds DAGs that --exported does not have
 
@@ -60,7 +61,7 @@ environments() { # those in the cluster; for Terraform also those that are on AW
       render | diff | deploy | status) ;;
       *) basename -s .tfvars "$top"/terraform/environments/*.tfvars ;;
     esac
-    case $command in init | plan | apply | destroy | output) echo account ;; esac
+    case $command in init | plan | apply | destroy | output | unlock) echo account ;; esac
   } | awk '!seen[$0]++' | paste -sd ' ' -
 }
 
@@ -72,6 +73,7 @@ check_environment() {
 check_aws_side() {
   [[ -f $tfvars ]] || fail 2 "$env has no AWS side (terraform/environments/$env.tfvars does not exist), so there is nothing to $command."
   [[ $command != export || -n $folder ]] || fail 2 "export $env needs the folder to write to: manage.sh export $env DIR."
+  [[ $command != unlock || -n $folder ]] || fail 2 "unlock $env needs the id that the refusal names: manage.sh unlock $env ID."
   [[ $command != destroy || $env != account ]] || fail 2 "destroy account is not done here: its bucket holds the states of every environment; take it apart by hand when they are gone."
 }
 
@@ -95,7 +97,7 @@ while [[ $# -gt 0 ]]; do
       ;;
     --) shift; break ;;
     -*) fail 2 "there is no option $1; see 'manage.sh --help'." ;;
-    *) if [[ -z $command ]]; then command=$1; elif [[ -z $env ]]; then env=$1; elif [[ $command == export && -z $folder ]]; then folder=$1; else fail 2 "'$1' is one argument too many; see 'manage.sh --help'."; fi ;;
+    *) if [[ -z $command ]]; then command=$1; elif [[ -z $env ]]; then env=$1; elif [[ $command =~ ^(export|unlock)$ && -z $folder ]]; then folder=$1; else fail 2 "'$1' is one argument too many; see 'manage.sh --help'."; fi ;;
   esac
   shift
 done
@@ -105,14 +107,14 @@ env=${env:-${AIRFLOW_PLATFORM_ENV-}}
 tfvars=$top/terraform/environments/$env.tfvars
 [[ $env != account ]] || root=$top/terraform/account tfvars=$root/terraform.tfvars
 [[ -z $outputs || $outputs == /* ]] || outputs=$PWD/$outputs
-[[ -z $folder || $folder == /* ]] || folder=$PWD/$folder
+[[ $command != export || -z $folder || $folder == /* ]] || folder=$PWD/$folder
 [[ -z $exported || $exported == /* ]] || exported=$PWD/$exported
 PATH=$top/.venv/bin:$PATH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 case $command in
-  init | plan | apply | destroy | output | export)
+  init | plan | apply | destroy | output | export | unlock)
     # shellcheck source=scripts/manage/terraform.sh
     source "$top/scripts/manage/terraform.sh"
     check_environment

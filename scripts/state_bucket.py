@@ -21,11 +21,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 VARIABLE = "AIRFLOW_PLATFORM_STATE_BUCKET"
 
 
-def name() -> str:
-    """Name of the bucket: that of the environment variable, else one per account. Raises botocore's errors."""
-    if given := os.environ.get(VARIABLE):
-        return given
-    return f"airflow-terraform-state-{account()}"
+def name(owner: str) -> str:
+    """Name of an account's bucket, unless the environment variable names another."""
+    return os.environ.get(VARIABLE) or f"airflow-terraform-state-{owner}"
 
 
 def account() -> str:
@@ -59,11 +57,12 @@ def make(s3: Any, bucket: str, region: str) -> None:
 @click.option("--region", default="us-east-1", help="Where the bucket is.")
 def main(command: str, region: str) -> None:
     """Name, check or make the bucket of Terraform's states."""
-    bucket = os.environ.get(VARIABLE, "of states")
+    bucket = ""
     try:
-        bucket = name()
+        owner = account()
+        bucket = name(owner)
         s3 = boto3.client("s3", region_name=region)
-        there = command == "name" or exists(s3, bucket, account())
+        there = command == "name" or exists(s3, bucket, owner)
         if not there and command == "make":
             make(s3, bucket, region)
         elif not there:
@@ -72,6 +71,8 @@ def main(command: str, region: str) -> None:
             )
     except ClientError as error:
         why = error.response["Error"]
+        if not bucket:
+            sys.exit(f"manage.sh: AWS refused the credentials ({why['Code']}); set AWS_PROFILE, or sign in again.")
         hint = (
             f"; the name may be somebody else's: choose another one in {VARIABLE}"
             if why["Code"] in ("403", "BucketAlreadyExists")
@@ -81,7 +82,9 @@ def main(command: str, region: str) -> None:
             f"manage.sh: the bucket {bucket} of Terraform's states was refused ({why['Code']}: {why['Message']}){hint}."
         )
     except BotoCoreError as error:
-        sys.exit(f"manage.sh: AWS was not reached: {error} Set AWS_PROFILE, or sign in again.")
+        sys.exit(
+            f"manage.sh: AWS was not reached: {str(error).rstrip('.')}. Set AWS_PROFILE or sign in again; AWS_ENDPOINT_URL is for another AWS than Amazon's."
+        )
     click.echo(bucket)
 
 

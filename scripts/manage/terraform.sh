@@ -4,10 +4,13 @@
 prepare() {
   need terraform "install Terraform 1.10 or newer"
   need python3 "install Python 3.11 or newer"
-  python3 -c 'import boto3, click, rich' 2>/dev/null || fail 3 "Python's boto3, click and rich are missing; run 'make setup'."
+  python3 -c 'import boto3, click, hcl2, pathspec, rich' 2>/dev/null || fail 3 "Python's boto3, click, hcl2, pathspec or rich is missing; run 'make setup'."
+  check_settings
   # Of each environment its own: what Terraform keeps here says which state it writes.
   export TF_DATA_DIR=${TF_DATA_DIR:-$top/.build/terraform}/$env/data TF_IN_AUTOMATION=1
   unset TF_WORKSPACE
+  color=()
+  [[ -t 1 ]] || color=(-no-color)
   [[ $ask == yes ]] || approval=(-input=false -auto-approve)
   variables=(-var-file="$top/terraform/packages.tfvars")
   [[ $env == account ]] || variables+=(-var-file="$tfvars" -var="environment=$env")
@@ -17,7 +20,20 @@ prepare() {
   [[ $env != account ]] || variables+=(-var="state_bucket=$states")
 }
 
-tf() { terraform -chdir="$root" "$@"; }
+# Terraform drops a misspelt attribute and only warns of a misspelt variable: prod would lose its approval.
+check_settings() {
+  local wrong
+  wrong=$(platform scripts.tfvars terraform/environment=terraform/packages.tfvars "${root#"$top/"}=${tfvars#"$top/"}" 2>&1) \
+    || { echo "$wrong" >&2; fail 2 "wrong settings for $env; nothing was touched."; }
+}
+
+tf() { terraform -chdir="$root" "$1" "${color[@]}" "${@:2}"; }
+
+# The last command: a signal to manage.sh then is one to Terraform, which ends in order instead of running on alone.
+hand_over() {
+  rm -rf "$work"
+  exec terraform -chdir="$root" "$1" "${color[@]}" "${@:2}"
+}
 
 platform() { (cd "$top" && PYTHONPATH=charts/airflow-platform/files python3 -m "$@"); }
 
@@ -30,7 +46,7 @@ forget_missing_cli_config() {
   [[ -f ${TF_CLI_CONFIG_FILE-} ]] || unset TF_CLI_CONFIG_FILE
 }
 
-region_of() { sed -n 's/^region *= *"\([^"]*\)".*/\1/p' "$1"; }
+region_of() { sed -n 's/^ *region *= *"\([^"]*\)".*/\1/p' "$1"; }
 
 # One bucket for all states, where terraform/account is.
 keep_state_in_bucket() {
@@ -80,9 +96,9 @@ init_quietly() {
   said=$(init 2>&1) || { echo "$said" >&2; exit 1; }
 }
 
-plan() { tf plan -input=false "${variables[@]}" "$@"; }
+plan() { hand_over plan -input=false "${variables[@]}" "$@"; }
 
-apply() { tf apply "${approval[@]}" "${variables[@]}" "$@"; }
+apply() { hand_over apply "${approval[@]}" "${variables[@]}" "$@"; }
 
 # Planned before anything is touched, so that a held lock or a wrong variable ends it here; emptied once somebody has
 # agreed; and only then applied: Terraform would delete roles and versioning before it failed on a bucket with objects.
@@ -95,21 +111,24 @@ destroy() {
     count=$(of_bucket count) || [[ $? -eq $gone ]] || exit 1
     [[ ${count:-0} -eq 0 ]] || fail 1 "bucket $bucket still holds $count object versions besides the marker, so nothing was deleted; run 'manage.sh export $env DIR' first, then 'manage.sh destroy $env --exported DIR'."
   fi
-  tf plan -destroy -input=false -out="$work/destroy" "${variables[@]}" "$@"
+  tf plan -destroy -input=false -out="$TF_DATA_DIR/destroy" "${variables[@]}" "$@"
   if [[ $ask == yes ]]; then
     read -r -p "Destroy $env${exported:+, and every version in bucket $bucket}? Only 'yes' is taken for yes: " answer
     [[ $answer == yes ]] || fail 1 "$env is as it was."
   fi
   [[ -z $exported ]] || of_bucket empty --exported "$exported" || [[ $? -eq $gone ]] || exit 1
-  tf apply -input=false "$work/destroy"
+  hand_over apply -input=false "$TF_DATA_DIR/destroy"
 }
 
 export_bucket() {
   local bucket
   bucket=$(bucket_in_state)
   [[ -n $bucket ]] || fail 1 "there is no bucket in the state of $env; run 'manage.sh apply $env' first."
-  of_bucket export "$folder"
+  of_bucket export "$folder" || exit 1
 }
+
+# Of a run that was killed; its id stands in the refusal.
+unlock() { hand_over force-unlock -force "$folder"; }
 
 # Not from the outputs: Terraform drops those first, and a destroy that failed halfway must find the bucket again.
 bucket_in_state() {
@@ -129,5 +148,6 @@ output() {
   local document
   document=$(outputs)
   [[ $document != "{}" ]] || fail 1 "$env has no outputs yet; run 'manage.sh apply $env' first."
+  [[ $env == account || ($document == *'"bucket"'* && $document == *'"roles"'*) ]] || fail 1 "$env was applied in part only; run 'manage.sh apply $env' again."
   if [[ -n $file ]]; then echo "$document" >"$file"; else echo "$document"; fi
 }

@@ -76,6 +76,8 @@ def test_nobody_applies_while_somebody_else_does(built, admin):
         assert refused.returncode == 1
         assert "Error acquiring the state lock" in refused.stderr
         assert held["ID"] in refused.stderr and "somebody@else" in refused.stderr
+        built.manage("dev").ok("unlock", "dev", held["ID"])
+        assert outcome(admin.head_object, **lock) == "404"
     finally:
         admin.delete_object(**lock)
 

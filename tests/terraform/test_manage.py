@@ -25,6 +25,7 @@ AWS = f"{CLUSTERS} demo account"  # for commands that run Terraform
         ("plan dev prod", "'prod' is one argument too many; see 'manage.sh --help'."),
         ("export dev here there", "'there' is one argument too many; see 'manage.sh --help'."),
         ("export dev", "export dev needs the folder to write to: manage.sh export dev DIR."),
+        ("unlock dev", "unlock dev needs the id that the refusal names: manage.sh unlock dev ID."),
         ("plan dev --fast", "there is no option --fast; see 'manage.sh --help'."),
         ("output dev --file", "--file needs the name of a file."),
         ("destroy dev --exported", "--exported needs the name of a folder."),
@@ -43,8 +44,8 @@ AWS = f"{CLUSTERS} demo account"  # for commands that run Terraform
         ),
         (
             "destroy account --yes",
-            "destroy account is not done here: its bucket holds the states of every environment; docs/how-to/leave.md"
-            " says how to take it apart by hand.",
+            "destroy account is not done here: its bucket holds the states of every environment; take it apart by hand"
+            " when they are gone.",
         ),
         ("destroy prod", "destroy prod changes production; look at 'manage.sh plan prod', then add --yes."),
         *(
@@ -85,7 +86,7 @@ def test_help_names_every_command_and_option():
     done = Manage()("--help")
     assert done.returncode == 0
     assert re.findall(r"^  ([a-z]+) ", done.stdout, re.MULTILINE) == [
-        *("init", "plan", "apply", "output", "export", "destroy"),
+        *("init", "plan", "apply", "output", "unlock", "export", "destroy"),
         *("render", "diff", "deploy", "status"),
     ]
     taken = re.findall(r"--[a-z-]+(?= ?[|)])", MANAGE.read_text())
