@@ -104,7 +104,7 @@ def test_a_plan_takes_the_role_of_its_entry_with_the_token(platform_machine: Run
     assert done.code == 0, done.said
     system = one.id.split("/")[1]
     name = one.name.removeprefix("plan-")
-    assert re.search(r"terraform -chdir=\S+ plan -input=false .*-var-file=", "\n".join(done.called))
+    assert re.search(r"terraform -chdir=\S+ plan -no-color -input=false .*-var-file=", "\n".join(done.called))
     assert name == "account" or any(f"{name}.tfvars" in line for line in done.called)
     assert f"as arn:aws:iam::123456789012:role/PLAN with token-of-{system}" in done.called
     assert not any(" apply" in line for line in done.called)
@@ -116,7 +116,7 @@ def test_apply_changes_prod_and_asks_nothing_more(platform_machine: Runner, syst
     done = platform_machine.run(apply, "main" if system == "github" else "production", **more(platform_machine, apply))
     assert done.code == 0, done.said
     called = "\n".join(done.called)
-    assert re.search(r"terraform -chdir=\S+ apply -input=false -auto-approve .*prod\.tfvars", called)
+    assert re.search(r"terraform -chdir=\S+ apply -no-color -input=false -auto-approve .*prod\.tfvars", called)
     assert f"as arn:aws:iam::123456789012:role/APPLY with token-of-{system}" in called
 
 
