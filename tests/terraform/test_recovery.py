@@ -7,8 +7,9 @@ import subprocess
 import pytest
 
 from tests.helpers.dag_sync import Process, get
+from tests.helpers.fake_aws import FakeAWS
 from tests.helpers.ports import free_port
-from tests.helpers.terraform import needs_terraform
+from tests.helpers.terraform import Manage, needs_terraform
 
 pytestmark = needs_terraform
 
@@ -48,6 +49,18 @@ def delete_with_everything(s3, bucket):
 def metric(port, name):
     [line] = [line for line in get(port, "/metrics")[1].splitlines() if line.startswith(f"{name} ")]
     return float(line.split()[1])
+
+
+@pytest.fixture
+def aws(tmp_path):
+    """One of its own: the bucket has one name, and goes."""
+    with FakeAWS(tmp_path / "server.log") as aws:
+        yield aws
+
+
+@pytest.fixture
+def manage(aws, tmp_path):
+    return Manage({**aws.admin, "AIRFLOW_PLATFORM_STATE_DIR": str(tmp_path / "state")})
 
 
 @pytest.fixture

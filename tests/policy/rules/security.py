@@ -88,11 +88,11 @@ def rights_are_named(case: Case, inventory: Inventory) -> Iterator[str]:
 
 @rule
 def roles_come_from_the_outputs(case: Case, inventory: Inventory) -> Iterator[str]:
-    """In the cloud each of Airflow's components has its own role; elsewhere there is none to have."""
+    """In the cloud each of Airflow's components has its own role by IRSA, and with Pod Identity no annotation: IRSA would win."""
     arns = {
         n: a.get("eks.amazonaws.com/role-arn") for n, a in inventory.facts["serviceAccounts"].items() if "/" not in n
     }
-    cloud = case.of("platform") == "cloud"
+    cloud = case.of("platform") == "cloud" and "options/pod-identity" not in case.layers
     for workload in inventory.workloads:
         component, account = workload.component, workload.facts.get("serviceAccount", "")
         role = component.replace("-", "_")
