@@ -63,7 +63,8 @@ def test_the_command_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert re.fullmatch(r".*x.tfvars:1: `regio` is no setting; the nearest is `region`\n", capsys.readouterr().err)
 
 
-@pytest.mark.skipif(needs_terraform[1].args[0], reason=needs_terraform[1].kwargs["reason"])
+@needs_terraform[0]
+@needs_terraform[1]
 def test_manage_refuses_before_anything_is_touched(tmp_path: Path) -> None:
     for part in ("scripts", "terraform", "values", "charts"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", ".terraform"))

@@ -36,7 +36,7 @@ def holds(operator, value, wanted):
             return value in wanted
         case "StringLike":
             return value is not None and any(fnmatchcase(value, w) for w in wanted)
-    raise NotImplementedError(operator)
+    raise ValueError(f"{operator}: no policy of the project has it; say here what it means, before one does")
 
 
 def as_list(value):
