@@ -1,0 +1,87 @@
+"""A cluster as tests use it: kubectl, helm and manage.sh against it, its objects, and waiting for what they come to be."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from scripts.layers.chart import helm
+from scripts.layers.environments import NAMESPACE, ROOT
+from tests.cluster.control_plane import programs
+
+JOBS = "etl-jobs"
+Objects = list[dict[str, Any]]
+
+
+class Failed(AssertionError):
+    """A command failed; the text is the command and what it said."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster.
+
+    Args:
+        kubeconfig: of an administrator.
+        fake: with nodes of ours, that can be switched off.
+    """
+
+    kubeconfig: Path
+    fake: bool = True
+    checkout: Path = field(default=ROOT)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """For every tool."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AIRFLOW_"))}
+        built = [str(programs())] if self.fake else []
+        found = [str(Path(helm() or "helm").parent)]
+        path = os.pathsep.join([*built, *found, os.environ["PATH"]])
+        return {**inherited, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
+
+    def run(self, *words: str | Path, check: bool = True, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        """A command. Raises Failed when `check` and it failed."""
+        done = subprocess.run(
+            [str(word) for word in words], env={**self.env, **env}, cwd=self.checkout, input=stdin,
+            capture_output=True, text=True, check=False, timeout=240,
+        )  # fmt: skip
+        if check and done.returncode:
+            raise Failed(f"{' '.join(map(str, words))} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-5000:]}")
+        return done
+
+    def kubectl(self, *words: str | Path, stdin: str = "") -> str:
+        """kubectl's output. Raises Failed."""
+        return self.run("kubectl", *words, stdin=stdin).stdout
+
+    def helm(self, *words: str | Path) -> str:
+        """Helm's output. Raises Failed."""
+        return self.run(helm() or "helm", *words).stdout
+
+    def manage(self, *words: str | Path, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """`scripts/manage.sh`. Raises Failed."""
+        return self.run(self.checkout / "scripts" / "manage.sh", *words, check=check, **env)
+
+    def of(self, checkout: Path) -> Cluster:
+        """The same, by another checkout's manage.sh."""
+        return replace(self, checkout=checkout)
+
+    def objects(self, kinds: str, namespace: str = NAMESPACE, *words: str) -> Objects:
+        """As JSON; `kinds` as kubectl takes them."""
+        items: Objects = json.loads(self.kubectl("get", kinds, "--namespace", namespace, "--output", "json", *words))["items"]
+        return items
+
+    def wait(self, says: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
+        """Until the condition is true; what it gave. Raises Failed with `says` and how the pods stand."""
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            if time.monotonic() > deadline:
+                raise Failed(f"not within {seconds:g} s: {says}\n{self.kubectl('get', 'pods,events', '--all-namespaces')}")
+            time.sleep(0.2)
+        return value
