@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -46,14 +45,18 @@ class Cluster:
         path = os.pathsep.join([*built, *found, os.environ["PATH"]])
         return {**inherited, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
 
-    def run(self, *words: str | Path, check: bool = True, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *words: str | Path, check: bool = True, stdin: str = "", **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """A command. Raises Failed when `check` and it failed."""
         done = subprocess.run(
             [str(word) for word in words], env={**self.env, **env}, cwd=self.checkout, input=stdin,
             capture_output=True, text=True, check=False, timeout=240,
         )  # fmt: skip
         if check and done.returncode:
-            raise Failed(f"{' '.join(map(str, words))} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-5000:]}")
+            raise Failed(
+                f"{' '.join(map(str, words))} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-5000:]}"
+            )
         return done
 
     def kubectl(self, *words: str | Path, stdin: str = "") -> str:
@@ -74,7 +77,9 @@ class Cluster:
 
     def objects(self, kinds: str, namespace: str = NAMESPACE, *words: str) -> Objects:
         """As JSON; `kinds` as kubectl takes them."""
-        items: Objects = json.loads(self.kubectl("get", kinds, "--namespace", namespace, "--output", "json", *words))["items"]
+        items: Objects = json.loads(self.kubectl("get", kinds, "--namespace", namespace, "--output", "json", *words))[
+            "items"
+        ]
         return items
 
     def wait(self, says: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
@@ -82,6 +87,8 @@ class Cluster:
         deadline = time.monotonic() + seconds
         while not (value := condition()):
             if time.monotonic() > deadline:
-                raise Failed(f"not within {seconds:g} s: {says}\n{self.kubectl('get', 'pods,events', '--all-namespaces')}")
+                raise Failed(
+                    f"not within {seconds:g} s: {says}\n{self.kubectl('get', 'pods,events', '--all-namespaces')}"
+                )
             time.sleep(0.2)
         return value

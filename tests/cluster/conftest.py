@@ -1,3 +1,97 @@
-"""One cluster for the session: our own, or the one that is given, with what needs our own skipped by name."""
+"""A cluster for each test: one of our own, which is up in seconds, or the one that KUBECONFIG or --kubeconfig names."""
 
 from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from scripts.layers.chart import helm
+from scripts.layers.environments import NAMESPACE, ROOT
+from tests.cluster.__main__ import READY
+from tests.cluster.cluster import JOBS, Cluster
+from tests.cluster.control_plane import NotBuilt, die_with_parent, programs
+
+
+def given(config: pytest.Config) -> Path | None:
+    """The existing cluster that the tests are to use, as pytest-helm-charts finds it."""
+    name = config.getoption("kubeconfig") or os.environ.get("KUBECONFIG")
+    return Path(name) if name else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("fake_nodes") and given(config):
+            item.add_marker(
+                pytest.mark.skip(reason=f"needs nodes that can be switched off, and {given(config)} is used")
+            )
+
+
+@contextmanager
+def our_own(log: Path) -> Iterator[Cluster]:
+    """A control plane with seven Pis, in a process that ends with this one."""
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cluster"], cwd=ROOT, preexec_fn=die_with_parent,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True,
+        )  # fmt: skip
+    assert process.stdin and process.stdout
+    try:
+        for line in process.stdout:
+            if line.startswith(READY):
+                yield Cluster(Path(line.removeprefix(READY).strip()))
+                assert process.poll() is None, f"the cluster ended by itself: {log.read_text()}"
+                return
+        pytest.fail(f"the cluster did not start: {log.read_text()}")
+    finally:
+        process.stdin.close()
+        process.wait(30)
+
+
+@contextmanager
+def existing(kubeconfig: Path) -> Iterator[Cluster]:
+    """Somebody's cluster: refused where Airflow or jobs live, and left as it was found."""
+    cluster = Cluster(kubeconfig, fake=False)
+    there = [
+        name
+        for name in (NAMESPACE, JOBS)
+        if not cluster.run("kubectl", "get", "namespace", name, check=False).returncode
+    ]
+    if there:
+        pytest.fail(f"{kubeconfig} has the namespace {' and '.join(there)}: these tests install and uninstall there; `make verify-cluster` looks only", pytrace=False)  # fmt: skip
+    try:
+        yield cluster
+    finally:
+        for release in ("airflow", "airflow-platform"):
+            cluster.run(helm() or "helm", "uninstall", release, "--namespace", NAMESPACE, check=False)
+        cluster.kubectl("delete", "namespace", NAMESPACE, JOBS, "--ignore-not-found")
+
+
+@contextmanager
+def a_cluster(config: pytest.Config, folder: Path) -> Iterator[Cluster]:
+    """Ours or the given one; skips the test where there is neither, or no Helm."""
+    if not helm():
+        pytest.skip("helm is not built (make tools)")
+    if kubeconfig := given(config):
+        with existing(kubeconfig) as cluster:
+            yield cluster
+        return
+    try:
+        programs()
+    except NotBuilt as error:
+        pytest.skip(str(error))
+    with our_own(folder / "cluster.log") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
+    """With nothing of ours in it."""
+    with a_cluster(request.config, tmp_path) as cluster:
+        yield cluster

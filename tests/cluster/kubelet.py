@@ -31,7 +31,12 @@ def act(api: client.ApiClient, seen: Seen) -> None:
         ]
         leaving = [pod for pod in pods if _has(pod, MOUNTED) and not _needs_volumes(pod)]
         in_use = sorted(
-            {v for pod in pods if pod in starting or (_has(pod, MOUNTED) and _needs_volumes(pod)) for v in _volumes(pod, seen)}
+            {
+                v
+                for pod in pods
+                if pod in starting or (_has(pod, MOUNTED) and _needs_volumes(pod))
+                for v in _volumes(pod, seen)
+            }
         )
         if in_use != sorted(node.status.volumes_in_use or []):
             core.patch_node_status(node.metadata.name, {"status": {"volumesInUse": in_use}})

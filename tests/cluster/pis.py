@@ -21,7 +21,11 @@ def nodes() -> list[dict[str, Any]]:
         {
             "apiVersion": "v1",
             "kind": "Node",
-            "metadata": {"name": name, "labels": {**labels, "kubernetes.io/hostname": name}, "annotations": annotations},
+            "metadata": {
+                "name": name,
+                "labels": {**labels, "kubernetes.io/hostname": name},
+                "annotations": annotations,
+            },
             "status": {
                 "capacity": size,
                 "allocatable": size,
