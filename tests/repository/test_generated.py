@@ -119,3 +119,14 @@ def test_links_in_the_docs_lead_somewhere() -> None:
         if not (page.parent / link).exists()
     ]
     assert not broken
+
+
+def test_the_control_plane_is_built_from_the_pinned_versions() -> None:
+    """`make lock` writes go.mod; a staging module of another Kubernetes would build, and be another Kubernetes."""
+    text = (ROOT / "tests" / "cluster" / "go.mod").read_text()
+    required = dict(re.findall(r"^\t(\S+) (v\S+)", text, re.MULTILINE))
+    assert required["k8s.io/kubernetes"] == PINS["kubernetes"]
+    assert required["go.etcd.io/etcd/server/v3"] == PINS["etcd"]
+    assert required["sigs.k8s.io/kwok"] == PINS["kwok"]
+    replaced = dict(re.findall(r"^\t(\S+) => \1 (v\S+)", text, re.MULTILINE))
+    assert len(replaced) > 30 and set(replaced.values()) == {PINS["kubernetes"].replace("v1.", "v0.")}
