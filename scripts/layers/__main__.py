@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import yaml
@@ -12,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from scripts.layers import keys
 from scripts.layers.chart import ChartError, pulled, versions
-from scripts.layers.environments import RELEASES, ROOT, VALUES, Environment, LayerError, environment
+from scripts.layers.environments import NAMESPACE, RELEASES, ROOT, VALUES, Environment, LayerError, environment
 
 OUTPUTS_SCHEMA = ROOT / "docs" / "reference" / "outputs.schema.json"
 
@@ -116,11 +118,17 @@ def chart() -> None:
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 def gone(old: Path, new: Path) -> None:
-    """Print the objects of OLD that are not in NEW: Helm deletes them, unless they are to be kept."""
-    now = _objects(new)
-    for name, kept in _objects(old).items():
-        if name not in now:
-            click.echo(f"{'would stay without an owner' if kept else 'would be deleted'}: {name}")
+    """Print what is in OLD and not in NEW, objects and their fields: Helm deletes it, kubectl diff does not see it."""
+    was, now = _objects(old), _objects(new)
+    for name, document in was.items():
+        if name in now:
+            left = set(_fields(document)) - set(_fields(now[name]))
+            for path in sorted(path for path in left if path[:-1] not in left):
+                click.echo(f"would be removed: {name}: {'.'.join(path)}")
+        elif (document["metadata"].get("annotations") or {}).get("helm.sh/resource-policy") == "keep":
+            click.echo(f"would stay without an owner: {name}")
+        else:
+            click.echo(f"would be deleted: {name}")
 
 
 @main.command()
@@ -132,22 +140,35 @@ def deployed() -> None:
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
-def lasting(file: Path) -> None:
-    """Print a render without its Jobs: they are gone minutes after each deploy, and come with the next, changed or not."""
-    documents = [
-        document for document in yaml.safe_load_all(file.read_text()) if document and document["kind"] != "Job"
-    ]
-    click.echo(yaml.safe_dump_all(documents))
+@click.argument("folder", type=click.Path(path_type=Path))
+def lasting(file: Path, folder: Path) -> None:
+    """Write a render into FOLDER, one file a namespace, since kubectl takes no other's objects with --namespace.
+
+    Without its Jobs: they are gone minutes after each deploy, and come with the next, changed or not.
+    """
+    folder.mkdir()
+    places: dict[str, list[object]] = {}
+    for document in yaml.safe_load_all(file.read_text()):
+        if document and document["kind"] != "Job":
+            places.setdefault(document["metadata"].get("namespace", NAMESPACE), []).append(document)
+    for namespace, documents in places.items():
+        (folder / f"{namespace}.yaml").write_text(yaml.safe_dump_all(documents))
 
 
-def _objects(file: Path) -> dict[str, bool]:
-    """Kind and name of each object, and whether Helm keeps it."""
+def _objects(file: Path) -> dict[str, Any]:
+    """By kind and name."""
     documents = [document for document in yaml.safe_load_all(file.read_text()) if document]
-    annotations = [document["metadata"].get("annotations") or {} for document in documents]
-    return {
-        f"{document['kind']}/{document['metadata']['name']}": its.get("helm.sh/resource-policy") == "keep"
-        for document, its in zip(documents, annotations, strict=True)
-    }
+    return {f"{document['kind']}/{document['metadata']['name']}": document for document in documents}
+
+
+def _fields(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Paths of all that is set; things in a list by their names, and no list without names: those are replaced whole."""
+    if isinstance(value, list):
+        value = {one["name"]: one for one in value if isinstance(one, dict) and "name" in one}
+    for key, inner in (value if isinstance(value, dict) else {}).items():
+        if inner is not None:
+            yield (*path, str(key))
+            yield from _fields(inner, (*path, str(key)))
 
 
 if __name__ == "__main__":

@@ -66,29 +66,50 @@ render() {
   cat "$work/airflow-platform.yaml" "$work/airflow.yaml"
 }
 
-# What an apply would change, and what Helm would delete. Exit 4: something.
+# What an apply would change, and what Helm would delete. Exit 4: something. Not --server-side: that merges a strategy of another
+# type into the old one, which Helm does not, and the API server refuses the result.
 diff() {
   need kubectl "install it"
   say_where
   template_all
   reach
-  local release changed=0
-  if ! kubectl get namespace "$namespace" >/dev/null 2>&1; then
+  local release file place changed=0
+  if ! is_namespace "$namespace"; then
     echo "the namespace $namespace is not there: everything that 'manage.sh render $env' prints would be made"
     return 4
   fi
   for release in airflow-platform airflow; do
-    layers lasting "$work/$release.yaml" >"$work/lasting"
-    kubectl diff --server-side --force-conflicts --namespace "$namespace" --filename "$work/lasting" || {
-      [[ $? -eq 1 ]] || fail 1 "kubectl could not compare $release; nothing was changed."
-      changed=4
-    }
+    layers lasting "$work/$release.yaml" "$work/lasting-$release"
+    for file in "$work/lasting-$release"/*.yaml; do
+      place=$(basename -s .yaml "$file")
+      if ! is_namespace "$place"; then
+        echo "the namespace $place is not there: it, and all of $release in it, would be made"
+        changed=4
+        continue
+      fi
+      kubectl diff --namespace "$place" --filename "$file" || {
+        [[ $? -eq 1 ]] || fail 1 "kubectl could not compare $release; nothing was changed."
+        changed=4
+      }
+    done
     helm get manifest "$release" --namespace "$namespace" >"$work/old" 2>/dev/null || true
-    layers gone "$work/old" "$work/$release.yaml" >"$work/gone"
+    layers gone "$work/old" "$work/$release.yaml" | unless_kept >"$work/gone"
     cat "$work/gone"
     [[ ! -s $work/gone ]] || changed=4
   done
   return "$changed"
+}
+
+# Helm also keeps what was annotated in the cluster.
+unless_kept() { # LINES
+  local line policy
+  while IFS= read -r line; do
+    policy=''
+    [[ $line != 'would be deleted: '* ]] || policy=$(kubectl get "${line#would be deleted: }" --namespace "$namespace" --ignore-not-found \
+      --output jsonpath='{.metadata.annotations.helm\.sh/resource-policy}')
+    if [[ $policy == keep ]]; then line="would stay without an owner: ${line#would be deleted: }"; fi
+    printf '%s\n' "$line"
+  done
 }
 
 status() {
@@ -111,7 +132,7 @@ deploy() {
   local ours airflow
   ours=$(revision airflow-platform)
   airflow=$(revision airflow)
-  kubectl get namespace "$namespace" >/dev/null 2>&1 || run "$(namespace_line)"
+  is_namespace "$namespace" || run "$(namespace_line)"
   make_secrets
   upgrade airflow-platform "$ours" || fail 1 "airflow-platform was not installed and is as it was, Airflow was not touched; see what helm says above, then run the same command again."
   run "$(finished_jobs_line)"
@@ -121,6 +142,8 @@ deploy() {
   }
   echo "manage.sh: $env is deployed. 'manage.sh status $env' shows it; the first sign-in is user admin, with the password of: kubectl get secret airflow-admin --namespace $namespace --output go-template='{{.data.password | base64decode}}'" >&2
 }
+
+is_namespace() { kubectl get namespace "$1" >/dev/null 2>&1; }
 
 reach() {
   kubectl version >/dev/null 2>&1 || fail 1 "the cluster of context ${context:-$(kubectl config current-context 2>/dev/null || echo none)} does not answer; name another with --context."
@@ -201,6 +224,9 @@ make_secrets() {
   done
   if [[ " ${missing[*]} " == *" airflow-database "* && $platform == cloud && -z ${AIRFLOW_DATABASE_URL-} ]]; then
     fail 2 "the secret airflow-database is not there; set AIRFLOW_DATABASE_URL=postgresql://user:password@host:5432/database once, and deploy makes it."
+  fi
+  if [[ " ${missing[*]} " == *" airflow-keys "* ]] && kubectl get secret airflow-fernet-key --namespace "$namespace" >/dev/null 2>&1; then
+    fail 2 "a release with the chart's own fernet key is there (secret airflow-fernet-key), and with another key its stored connections cannot be read; make airflow-keys of it first: docs/how-to/from-the-incident.md, step 4."
   fi
   for name in "${missing[@]}"; do
     run "$(secret_line "$name")" >&2 || fail 1 "the secret $name could not be made; nothing was deployed."

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,25 @@ class Cluster:
         ]
         return items
 
+    def multi_attach(self, namespace: str = NAMESPACE, since: datetime | None = None) -> dict[str, str]:
+        """What the attach-detach controller says about one volume and several nodes, by pod."""
+        events = self.objects("events", namespace, "--field-selector=reason=FailedAttachVolume")
+        return {
+            event["involvedObject"]["name"]: event["message"]
+            for event in events
+            if "Multi-Attach" in event["message"]
+            and (since is None or datetime.fromisoformat(event["lastTimestamp"]) > since)
+        }
+
+    def settled(self, namespace: str = NAMESPACE) -> bool:
+        """Whether every Deployment and StatefulSet has all its pods, new and ready."""
+        workloads = self.objects("deployments,statefulsets", namespace)
+        return bool(workloads) and all(map(_settled, workloads))
+
+    def power(self, node: str, on: bool) -> None:
+        """Switch a node on or off."""
+        self.kubectl("label", "node", node, f"power={'on' if on else 'off'}", "--overwrite")
+
     def wait(self, says: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
         """Until the condition is true; what it gave. Raises Failed with `says` and how the pods stand."""
         deadline = time.monotonic() + seconds
@@ -92,3 +112,9 @@ class Cluster:
                 )
             time.sleep(0.2)
         return value
+
+
+def _settled(workload: dict[str, Any]) -> bool:
+    status, wanted = workload["status"], workload["spec"]["replicas"]
+    counts = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "readyReplicas")]
+    return status.get("observedGeneration") == workload["metadata"]["generation"] and counts == [wanted] * 3

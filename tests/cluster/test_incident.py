@@ -1,38 +1,124 @@
-"""The incident on the real controllers: it happens with the values that broke the Pi cluster, and ends with the shipped ones."""
+"""The incident on the real controllers: it happens with the values that broke the Pi cluster, and ends with the shipped ones.
+
+Without the charts the same is shown with workloads built again from the kept inventories.
+"""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pytest
+import yaml
 
-from scripts.layers.chart import cached
+from scripts.layers.chart import archive, cached
 from scripts.layers.environments import NAMESPACE, ROOT
+from tests.cluster import from_inventory
 from tests.cluster.cluster import Cluster
-from tests.helpers.charts import INCIDENT
+from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, ours
+from tests.helpers.facts import Facts, merge, take
+from tests.helpers.inventory import read
 
 OLD = cached("1.18.0")  # of the Pi cluster, with Airflow 3.0.2
-needs_old_chart = pytest.mark.skipif(not OLD.exists(), reason=f"the chart that broke is not here: {OLD}")
+PI = next(case for case in ENVIRONMENTS if case.name == "pi")
+THREE = ("airflow-dag-processor", "airflow-scheduler", "airflow-triggerer")  # that mount the claim
+
+pytestmark = pytest.mark.fake_nodes
+needs_charts = pytest.mark.skipif(
+    not (OLD.exists() and archive()), reason=f"the charts are not here: {OLD.parent} (docs/how-to/deploy.md)"
+)
 
 
-def install(cluster: Cluster) -> None:
-    """The Pi cluster as it was."""
-    [values] = INCIDENT.extra
+def install_the_incident(cluster: Cluster, how: str) -> None:
+    """The Pi cluster as it was, and it is broken."""
     cluster.kubectl("create", "namespace", NAMESPACE)
-    cluster.helm("install", "airflow", OLD, "--namespace", NAMESPACE, "--values", values)
+    if how == "chart":
+        [values] = INCIDENT.extra
+        cluster.helm("install", "airflow", OLD, "--namespace", NAMESPACE, "--values", values)
+    else:
+        apply(cluster, read(INCIDENT), NAMESPACE)
+    cluster.wait("two pods without their volume", lambda: len(cluster.multi_attach()) > 1)
 
 
-def multi_attach(cluster: Cluster) -> dict[str, str]:
-    """What the attach-detach controller says about several pods and one volume, by pod."""
-    events = cluster.objects("events", NAMESPACE, "--field-selector=reason=FailedAttachVolume")
-    return {e["involvedObject"]["name"]: e["message"] for e in events if "Multi-Attach" in e["message"]}
+def apply(cluster: Cluster, facts: Facts, namespace: str) -> None:
+    """Workloads from an inventory."""
+    text = yaml.safe_dump_all(from_inventory.objects(facts, namespace))
+    cluster.kubectl("apply", "--server-side", "--filename", "-", stdin=text)
 
 
-@needs_old_chart
-@pytest.mark.fake_nodes
-def test_the_incident_s_values_give_one_volume_to_three_nodes(cluster: Cluster) -> None:
-    install(cluster)
-    said = cluster.wait("a Multi-Attach error", lambda: multi_attach(cluster))
-    assert said
-    print(said)
+def readers(cluster: Cluster) -> dict[str, Facts]:
+    """Pods that mount the claim, by name."""
+    return {
+        pod["metadata"]["name"]: pod
+        for pod in cluster.objects("pods")
+        if any(v.get("persistentVolumeClaim", {}).get("claimName") == "airflow-dags" for v in pod["spec"]["volumes"])
+    }
+
+
+@pytest.mark.parametrize("how", [pytest.param("chart", marks=needs_charts), "inventory"])
+def test_one_volume_for_three_nodes_is_the_error_of_the_assessment(cluster: Cluster, how: str) -> None:
+    install_the_incident(cluster, how)
+    pods = readers(cluster)
+    assert sorted(name for pod in pods for name in THREE if pod.startswith(name)) == sorted(THREE)
+    [holder] = [name for name, pod in pods.items() if pod["status"]["phase"] == "Running"]
+    for name, message in cluster.multi_attach().items():
+        assert pods[name]["spec"]["nodeName"] != pods[holder]["spec"]["nodeName"]
+        assert re.fullmatch(
+            rf'Multi-Attach error for volume "pvc-[0-9a-f-]{{36}}" Volume is already used by pod\(s\) {holder}', message
+        )
+    assert set(cluster.multi_attach()) == set(pods) - {holder}, "the others never start"
+
+    cluster.kubectl("rollout", "restart", "deployment/airflow-dag-processor", "--namespace", NAMESPACE)
+    cluster.wait(
+        "a second dag-processor that waits for the first one's volume, as in the assessment",
+        lambda: (
+            sum(name.startswith("airflow-dag-processor") for name in cluster.multi_attach())
+            == 1 + (holder[:21] != THREE[0])
+        ),
+    )
+
+
+def steps(*numbers: int) -> str:
+    """The lines of the guide's steps."""
+    text = (ROOT / "docs/how-to/from-the-incident.md").read_text()
+    blocks = [re.search(rf"^{number}\. .*?```sh\n(.*?)```", text, re.DOTALL | re.MULTILINE) for number in numbers]
+    return "set -euo pipefail\n" + "\n".join(block[1] for block in blocks if block)
+
+
+@needs_charts
+@pytest.mark.parametrize("keep", [True, False], ids=["claim kept", "claim not kept"])
+def test_the_guide_s_steps_end_it(cluster: Cluster, keep: bool) -> None:
+    install_the_incident(cluster, "chart")
+    [old] = cluster.objects("persistentvolumeclaims", NAMESPACE, "--field-selector=metadata.name=airflow-dags")
+    began = datetime.now(UTC)
+    cluster.run("bash", "-c", steps(*([2] if keep else []), 4, 5))
+    diff = cluster.manage("diff", "pi", check=False)
+    assert diff.returncode == 4, diff.stderr
+    claim = "would stay without an owner" if keep else "would be deleted"
+    assert f"{claim}: PersistentVolumeClaim/airflow-dags\n" in diff.stdout
+    assert "would be deleted: StatefulSet/airflow-scheduler\n" in diff.stdout
+    assert "would be removed: Deployment/airflow-dag-processor: spec.strategy.rollingUpdate\n" in diff.stdout
+    cluster.manage("deploy", "pi", "--yes")
+    cluster.wait("every pod to start", cluster.settled)
+    assert not cluster.multi_attach(since=began)
+    assert not readers(cluster)
+    claims = {claim["metadata"]["name"]: claim for claim in cluster.objects("persistentvolumeclaims")}
+    assert {"data-airflow-postgresql-0", "logs-airflow-scheduler-0", "logs-airflow-triggerer-0"} <= set(claims)
+    if keep:
+        assert claims["airflow-dags"]["metadata"]["uid"] == old["metadata"]["uid"]
+        assert claims["airflow-dags"]["status"]["phase"] == "Bound"
+        diff = cluster.manage("diff", "pi")
+        assert not diff.stdout, diff.stdout
+        cluster.manage("deploy", "pi", "--yes")
+        assert "airflow-dags" in {claim["metadata"]["name"] for claim in cluster.objects("persistentvolumeclaims")}
+    else:
+        assert "airflow-dags" not in claims
+
+
+def test_no_inventory_shares_a_volume_between_nodes(cluster: Cluster) -> None:
+    """Every environment, delivery, executor and option on the real controllers at once."""
+    for case in CASES:
+        cluster.kubectl("create", "namespace", str(case))
+        apply(cluster, merge(read(case), take(ours(case))), str(case))
+    cluster.wait("every pod to start", lambda: all(cluster.settled(str(case)) for case in CASES), seconds=180)
+    assert not [case for case in CASES if cluster.multi_attach(str(case))]
