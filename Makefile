@@ -47,6 +47,9 @@ test-terraform: setup tools ## The AWS side alone: plans, refusals, roles tried 
 test-cluster: setup tools ## Deploys, the incident, nodes that die, on a real control plane with seven fake Pis; or on that of KUBECONFIG=FILE
 	@$(PYTHON) -m pytest tests/cluster --durations=15 --durations-min=1 $(ARGS)
 
+verify-cluster: setup ## The ten-item checklist against the cluster of KUBECONFIG=FILE, read-only; ARGS=--help lists the options
+	@$(PYTHON) -m pytest tests/checklist $(ARGS)
+
 lint: setup $(CACHE)/bin/helm-$(call version,helm) ## ruff, mypy --strict, shellcheck, terraform fmt, helm lint --strict
 	@ruff check .
 	@ruff format --check .
@@ -144,4 +147,4 @@ $(CONTROL_PLANE)/kwok:
 		done; [[ -f $@ ]] || { tail -3 $$tmp/log; echo "tools: the control plane was not built; its tests will be skipped"; }; rm -rf $$tmp; \
 	else echo "tools: no Go on this machine; the tests that need a control plane will be skipped"; fi
 
-.PHONY: help setup demo demo-ui cluster test test-cluster test-terraform lint test-keys check-images format bench docs inventory lock tools clean
+.PHONY: help setup demo demo-ui cluster test test-cluster verify-cluster test-terraform lint test-keys check-images format bench docs inventory lock tools clean

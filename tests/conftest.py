@@ -14,6 +14,9 @@ from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.s3_servers import S3Server, running, versitygw
 
 
+collect_ignore = ["checklist"]  # of a cluster that somebody names: make verify-cluster
+
+
 def pytest_report_header() -> str:
     found = archive()
     return (
