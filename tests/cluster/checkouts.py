@@ -1,0 +1,53 @@
+"""Other checkouts than this one: of the version before, and with a change of an operator's."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from scripts.layers.environments import ROOT
+
+PARTS = ("scripts", "values", "charts", "terraform/environments", "docs/reference")  # what manage.sh needs
+
+
+def working_copy(folder: Path) -> Path:
+    """This one, to be changed."""
+    for part in PARTS:
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "versions.yaml", folder)
+    return _with_python(folder)
+
+
+def before(folder: Path) -> Path:
+    """The newest release, else the state before the last change of charts or values. Skips the test where git has neither."""
+    if _git("rev-parse", "--is-shallow-repository") != "false":
+        pytest.skip("this is no clone, or a shallow one: the version before is not in it")
+    revision = _git("describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^")
+    revision = revision or f"{_git('log', '-1', '--format=%H', '--', 'charts', 'values')}^"
+    archive = subprocess.run(["git", "archive", revision, *PARTS, "versions.yaml"], cwd=ROOT, capture_output=True, check=True)  # fmt: skip
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
+        files.extractall(folder, filter="data")
+    return _with_python(folder)
+
+
+def _git(*words: str) -> str:
+    """Its answer; nothing where it refuses."""
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _with_python(folder: Path) -> Path:
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+def edit(checkout: Path, file: str, old: str, new: str) -> None:
+    """Change a file."""
+    path = checkout / file
+    text = path.read_text()
+    assert old in text, f"{file} has no {old!r}"
+    path.write_text(text.replace(old, new, 1))

@@ -1,0 +1,280 @@
+"""Every environment on a real API server: it comes, comes again without a change, goes on from older ones, back, and away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.layers.chart import archive, cached
+from scripts.layers.environments import NAMESPACE, environments
+from tests.cluster import checkouts
+from tests.cluster.cluster import JOBS, Cluster, Failed
+from tests.cluster.conftest import a_cluster
+from tests.cluster.contents import changes, contents, written
+from tests.cluster.deployment import Deployment, how_to
+from tests.helpers.charts import INCIDENT
+
+pytestmark = [
+    pytest.mark.fake_nodes,  # on a real one no pod of ours starts: bucket, roles and database are examples
+    pytest.mark.skipif(not archive(), reason="the official chart's archive is not here (make tools)"),
+]
+
+# What a second deploy of the same input makes again, and why.
+AGAIN = {
+    (
+        "changed",
+        "Job",
+        "airflow-run-airflow-migrations",
+    ): "a finished Job cannot be changed, so deploy deletes it first",
+    ("changed", "Job", "airflow-create-user"): "likewise",
+    ("made", "Pod", "airflow-run-airflow-migrations-*"): "the Job's",
+    ("made", "Pod", "airflow-create-user-*"): "the Job's",
+    ("deleted", "Pod", "airflow-run-airflow-migrations-*"): "the deleted Job's",
+    ("deleted", "Pod", "airflow-create-user-*"): "the deleted Job's",
+}
+
+# What stays in the cluster when both releases are uninstalled, and why.
+STAYS = {
+    ("made", "Namespace", NAMESPACE): "what is below is in it",
+    ("made", "Namespace", JOBS): "jobs may be running in it, annotation helm.sh/resource-policy",
+    ("made", "ServiceAccount", "default"): "Kubernetes' own, in every namespace",
+    ("made", "ConfigMap", "kube-root-ca.crt"): "likewise",
+    (
+        "made",
+        "Secret",
+        "airflow-keys",
+    ): "made by deploy, not by Helm: without the fernet key stored connections are lost",
+    ("made", "Secret", "airflow-admin"): "likewise, the password of a user in the database",
+    ("made", "Secret", "airflow-database"): "likewise, of the database",
+}
+STAYS_ON_PI = {
+    ("made", "PersistentVolumeClaim", "data-airflow-postgresql-0"): "the database itself: a StatefulSet's claim is nobody's to delete",
+    ("made", "PersistentVolume", "pvc-*"): "of that claim",
+}  # fmt: skip
+
+# Not compared between revisions: they follow from the others, with names of their own, or are made again on purpose.
+FOLLOWING = ("Pod", "ReplicaSet", "Job", "EndpointSlice", "ControllerRevision", "VolumeAttachment")
+
+
+def unnamed(found: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+    """Changes with the random part of names cut off."""
+    short = r"(?<=^pvc-)[0-9a-f-]{36}$|(?<=^airflow-create-user-)\w{5}$|(?<=^airflow-run-airflow-migrations-)\w{5}$"
+    return {(what, kind, re.sub(short, "*", name)) for what, kind, name in found}
+
+
+def pods(cluster: Cluster) -> dict[str, str]:
+    """Name and uid of those that stay: not those of Jobs."""
+    found = [pod["metadata"] for pod in cluster.objects("pods")]
+    return {pod["name"]: pod["uid"] for pod in found if pod["ownerReferences"][0]["kind"] != "Job"}
+
+
+def revisions(cluster: Cluster) -> dict[str, str]:
+    """The state of each release."""
+    listed = yaml.safe_load(cluster.helm("list", "--namespace", NAMESPACE, "--all", "--output", "json"))
+    return {release["name"]: release["status"] for release in listed}
+
+
+def secret(cluster: Cluster, name: str) -> dict[str, str]:
+    """Its data, encoded."""
+    [found] = cluster.objects("secrets", NAMESPACE, f"--field-selector=metadata.name={name}")
+    data: dict[str, str] = found["data"]
+    return data
+
+
+DEPLOYED = {"airflow": "deployed", "airflow-platform": "deployed"}
+
+
+@pytest.mark.parametrize("env", environments())
+def test_an_environment_comes_stays_the_same_and_goes(cluster: Cluster, env: str, tmp_path: Path) -> None:
+    place, empty = Deployment(cluster, env, tmp_path), contents(cluster)
+    done = place.deploy()
+    # Helm asks for no strict validation: of a field that Kubernetes does not have it passes a warning on, and drops it.
+    assert "Warning" not in done.stderr, "the API server takes all of it without a word"
+    take_strictly(cluster)
+
+    deployed, running = contents(cluster), pods(cluster)
+    place.deploy()
+    assert unnamed(changes(deployed, contents(cluster))) == set(AGAIN)
+    assert pods(cluster) == running, "no pod was restarted"
+
+    place.uninstall()
+    stays = {**STAYS, **(STAYS_ON_PI if env == "pi" else {})}
+    cluster.wait(
+        f"nothing to be left but {sorted(name for *_, name in stays)}",
+        lambda: unnamed(changes(empty, contents(cluster))) == set(stays),
+    )
+
+
+def take_strictly(cluster: Cluster) -> None:
+    """Raises Failed where the API server does not know a field."""
+    parts = [(part, release) for part in ("manifest", "hooks") for release in DEPLOYED]
+    texts = [cluster.helm("get", *part, "--namespace", NAMESPACE) for part in parts]
+    objects = [each for text in texts for each in yaml.safe_load_all(text) if each]
+    for each in objects:  # kubectl's --namespace would refuse those of another
+        if each["kind"] != "Namespace":
+            each["metadata"].setdefault("namespace", NAMESPACE)
+    words = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "--filename", "-")
+    cluster.kubectl(*words, stdin=yaml.safe_dump_all(objects))
+
+
+@pytest.mark.parametrize("env", ["pi", "prod"])
+def test_our_version_before_goes_on_to_this_one_and_back(cluster: Cluster, env: str, tmp_path: Path) -> None:
+    place = Deployment(cluster, env, tmp_path)
+    place.by(checkouts.before(tmp_path / "before")).deploy()
+    old = written(contents(cluster), *FOLLOWING)
+    place.deploy()
+    new = written(contents(cluster), *FOLLOWING)
+    claims = cluster.objects("persistentvolumeclaims")
+
+    place.go_back("1")
+    assert written(contents(cluster), *FOLLOWING) == old
+    place.go_back("2")
+    assert written(contents(cluster), *FOLLOWING) == new
+    assert revisions(cluster) == DEPLOYED
+    assert cluster.objects("persistentvolumeclaims") == claims
+
+
+def test_a_deploy_that_fails_half_way_takes_itself_back(cluster: Cluster, tmp_path: Path) -> None:
+    place = Deployment(cluster, "pi", tmp_path)
+    checkout = checkouts.working_copy(tmp_path / "checkout")
+    checkouts.edit(checkout, "values/airflow-platform/platform/pi.yaml", 'pods: "40"', 'pods: "41"')
+    checkouts.edit(checkout, "values/env/pi.yaml", "domain:", "nodeSelector: {kubernetes.io/arch: s390x}\ndomain:")
+    wrong = place.by(checkout)
+
+    assert wrong.deploy("--timeout", "3s", check=False).returncode == 1
+    assert revisions(cluster) == {}, "a first one is taken away again"
+
+    place.deploy()
+    before, running = written(contents(cluster), *FOLLOWING), pods(cluster)
+    assert wrong.deploy("--timeout", "3s", check=False).returncode == 1
+    assert revisions(cluster) == DEPLOYED
+    cluster.wait("every pod to be of the deploy before", cluster.settled)
+    assert written(contents(cluster), *FOLLOWING) == before
+    recreated = {name for name in running if name.startswith("airflow-dag-processor-")}
+    assert running.items() - pods(cluster).items() == {(name, running[name]) for name in recreated}, (
+        "pods that ran were left alone, but for the one that is never two at once"
+    )
+
+
+GIT_SYNC = {
+    "enabled": True,
+    "repo": "https://github.com/example-org/financial-screener.git",
+    "branch": "main",
+    "subPath": "airflow/dags",
+}
+# How somebody has Airflow 3.1 with the chart before ours, by its own guide.
+PLAIN: dict[str, dict[str, Any]] = {
+    "pi": {"executor": "LocalExecutor", "dags": {"gitSync": GIT_SYNC}},
+    "dev": {
+        "executor": "CeleryExecutor",
+        "dags": {"gitSync": GIT_SYNC},
+        "postgresql": {"enabled": False},
+        "pgbouncer": {"enabled": True},
+        "data": {
+            "metadataConnection": {"user": "airflow", "pass": "secret", "host": "db.example.org", "db": "airflow"}
+        },
+    },
+}
+
+
+@pytest.mark.skipif(not cached("1.20.0").exists(), reason=f"the chart is not here: {cached('1.20.0')}")
+@pytest.mark.parametrize("env", PLAIN)
+def test_a_release_of_chart_1_20_goes_on_to_ours(cluster: Cluster, env: str, tmp_path: Path) -> None:
+    values = tmp_path / "plain.yaml"
+    values.write_text(yaml.safe_dump(PLAIN[env]))
+    cluster.kubectl("create", "namespace", NAMESPACE)
+    cluster.helm("install", "airflow", cached("1.20.0"), "--namespace", NAMESPACE, "--values", values)
+    cluster.wait("the old release to run", cluster.settled)
+    claims = {claim["metadata"]["uid"] for claim in cluster.objects("persistentvolumeclaims")}
+
+    place = Deployment(cluster, env, tmp_path)
+    refused = place.deploy(check=False)
+    assert refused.returncode == 2
+    assert "make airflow-keys of it first: docs/how-to/from-the-incident.md, step 4." in refused.stderr
+    assert revisions(cluster) == {"airflow": "deployed"} and cluster.settled()
+    for text in STEPS[env]:
+        cluster.run("bash", "-c", how_to("from-the-incident.md", text))
+    place.deploy()
+
+    assert revisions(cluster) == DEPLOYED
+    assert claims <= {claim["metadata"]["uid"] for claim in cluster.objects("persistentvolumeclaims")}
+    keys = [secret(cluster, name)["fernet-key"] for name in ("airflow-fernet-key", "airflow-keys")]
+    assert keys[0] == keys[1], "stored connections can still be read"
+
+
+STEPS = {"pi": ("password=$(old airflow-postgresql", "--cascade=orphan"), "dev": ("fernet=$(kubectl get",)}
+
+
+OLDEST = cached("1.18.0")
+STATEFUL_SET = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+CLAIM = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+WITH_CLAIMS = ["airflow-postgresql", "airflow-scheduler", "airflow-triggerer"]
+PARTS = ("triggerer.persistence", "workers.celery.persistence", "postgresql.primary.persistence")
+
+# What the release of the incident takes of one more setting in chart 1.22.0: which objects are refused, and in which words.
+TAKES: dict[str, tuple[tuple[str, ...], list[str], str]] = {
+    "nothing more": ((), [], ""),
+    "the claim's access mode": (("dags.persistence.accessMode=ReadWriteMany",), ["airflow-dags"], CLAIM),
+    "the size of claims": (tuple(f"{part}.size=9Gi" for part in PARTS), WITH_CLAIMS, STATEFUL_SET),
+    "the class of claims": (
+        tuple(f"{part}.storageClass{'' if 'primary' in part else 'Name'}=longhorn" for part in PARTS),
+        WITH_CLAIMS,
+        STATEFUL_SET,
+    ),
+    "logs in one claim": (("logs.persistence.enabled=true",), WITH_CLAIMS[1:], STATEFUL_SET),
+    "labels, names and retention": (
+        ("labels.team=data", "useStandardNaming=true", "workers.celery.persistence.persistentVolumeClaimRetentionPolicy.whenDeleted=Retain"),
+        [],
+        "",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def incident(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """With what the release that broke was made of; no test changes it."""
+    if not OLDEST.exists():
+        pytest.skip(f"the chart is not here: {OLDEST}")
+    with a_cluster(request.config, tmp_path_factory.mktemp("incident")) as cluster:
+        cluster.kubectl("create", "namespace", NAMESPACE)
+        cluster.kubectl(*apply_words(), stdin=incident_render(cluster, OLDEST))
+        yield cluster
+
+
+INCIDENT_VALUES = ("--values", *map(str, INCIDENT.extra))
+
+
+def apply_words() -> tuple[str, ...]:
+    """Server-side, so that what a later one leaves out is taken away, as by an upgrade; Helm's own dry run asks nobody."""
+    return ("apply", "--server-side", "--namespace", NAMESPACE, "--filename", "-")
+
+
+def incident_render(cluster: Cluster, chart: Path | None, *settings: str) -> str:
+    """Its values in a chart, with more settings."""
+    more = [word for one in settings for word in ("--set", one)]
+    words = ("--no-hooks", "--namespace", NAMESPACE, "--kube-version", "1.36", *INCIDENT_VALUES)
+    return cluster.helm("template", "airflow", chart or "", *words, *more)
+
+
+@pytest.mark.parametrize("setting", TAKES)
+def test_what_an_upgrade_cannot_change_is_refused_by_the_api_server(incident: Cluster, setting: str) -> None:
+    """The end of docs/how-to/from-the-incident.md."""
+    settings, refused, words = TAKES[setting]
+    rendered = incident_render(incident, archive(), *settings)
+    said = incident.run("kubectl", *apply_words(), "--dry-run=server", stdin=rendered, check=False).stderr
+    errors = [line for line in said.splitlines() if " is invalid: " in line]
+    assert sorted(name for line in errors for name in re.findall(r'"([^"]+)" is invalid', line)) == refused, said
+    assert all(words in line for line in errors)
+
+
+def test_stored_values_of_chart_1_18_do_not_pass_the_schema_of_1_22(incident: Cluster) -> None:
+    incident.helm("install", "airflow", OLDEST, "--namespace", "stored", "--create-namespace", "--no-hooks", *INCIDENT_VALUES)  # fmt: skip
+    words = ("upgrade", "airflow", archive() or "", "--namespace", "stored", "--no-hooks", "--dry-run=server")
+    with pytest.raises(Failed, match="enableBuiltInSecretEnvVars"):
+        incident.helm(*words, "--reuse-values")
+    incident.helm(*words, "--reset-then-reuse-values")
