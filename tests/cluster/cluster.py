@@ -98,6 +98,11 @@ class Cluster:
         workloads = self.objects("deployments,statefulsets", namespace)
         return bool(workloads) and all(map(_settled, workloads))
 
+    def is_ready(self, node: str) -> bool:
+        """Whether a node is alive, as far as the control plane knows."""
+        [found] = self.objects("nodes", NAMESPACE, f"--field-selector=metadata.name={node}")
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in found["status"]["conditions"])
+
     def power(self, node: str, on: bool) -> None:
         """Switch a node on or off."""
         self.kubectl("label", "node", node, f"power={'on' if on else 'off'}", "--overwrite")
