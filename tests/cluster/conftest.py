@@ -15,7 +15,7 @@ from scripts.layers.chart import helm
 from scripts.layers.environments import NAMESPACE, ROOT
 from tests.cluster.__main__ import READY
 from tests.cluster.cluster import JOBS, Cluster
-from tests.cluster.control_plane import NotBuilt, die_with_parent, programs
+from tests.cluster.control_plane import NotBuilt, programs
 
 
 def given(config: pytest.Config) -> Path | None:
@@ -37,7 +37,7 @@ def our_own(log: Path) -> Iterator[Cluster]:
     """A control plane with seven Pis, in a process that ends with this one."""
     with log.open("wb") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cluster"], cwd=ROOT, preexec_fn=die_with_parent,
+            [sys.executable, "-m", "tests.cluster"], cwd=ROOT,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True,
         )  # fmt: skip
     assert process.stdin and process.stdout
@@ -72,6 +72,14 @@ def existing(kubeconfig: Path) -> Iterator[Cluster]:
         cluster.kubectl("delete", "namespace", NAMESPACE, JOBS, "--ignore-not-found")
 
 
+def skip_unless_built() -> None:
+    """Skip where the control plane was not built."""
+    try:
+        programs()
+    except NotBuilt as error:
+        pytest.skip(str(error))
+
+
 @contextmanager
 def a_cluster(config: pytest.Config, folder: Path) -> Iterator[Cluster]:
     """Ours or the given one; skips the test where there is neither, or no Helm."""
@@ -81,10 +89,7 @@ def a_cluster(config: pytest.Config, folder: Path) -> Iterator[Cluster]:
         with existing(kubeconfig) as cluster:
             yield cluster
         return
-    try:
-        programs()
-    except NotBuilt as error:
-        pytest.skip(str(error))
+    skip_unless_built()
     with our_own(folder / "cluster.log") as cluster:
         yield cluster
 

@@ -1,0 +1,128 @@
+"""The cluster leaves nothing behind, whatever ends it; two do not meet; somebody's own is never touched unasked."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scripts.layers.environments import NAMESPACE, ROOT
+from tests.cluster.__main__ import READY
+from tests.cluster.cluster import Cluster
+from tests.cluster.conftest import given, our_own, skip_unless_built
+
+STARTER = f"""
+import subprocess, sys
+cluster = subprocess.Popen([{sys.executable!r}, "-m", "tests.cluster"], stdin=subprocess.PIPE)
+cluster.wait()
+"""
+
+
+@pytest.fixture(autouse=True)
+def built(request: pytest.FixtureRequest) -> None:
+    """These start and kill clusters of their own."""
+    if given(request.config):
+        pytest.skip("a cluster is given, and none is started")
+    skip_unless_built()
+
+
+@contextmanager
+def started(*command: str) -> Iterator[tuple[psutil.Process, Path]]:
+    """A process that starts a cluster, and the cluster's folder, once it is ready."""
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert process.stdout
+        line = next(line for line in iter(process.stdout.readline, b"") if line.startswith(READY.encode()))
+        yield psutil.Process(process.pid), Path(line.decode().removeprefix(READY).strip()).parent
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def all_end(processes: list[psutil.Process]) -> bool:
+    return not psutil.wait_procs(processes, timeout=30)[1]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+def test_asked_to_end_it_ends_and_takes_its_folder_along(how: signal.Signals) -> None:
+    with started(sys.executable, "-m", "tests.cluster") as (process, folder):
+        parts = process.children(recursive=True)
+        assert {part.name()[:15] for part in parts} == {
+            "etcd", "kube-apiserver", "kube-controller", "kube-scheduler", "kwok"
+        }  # fmt: skip
+        process.send_signal(how)
+        assert process.wait(30) == 0
+        assert all_end(parts) and not folder.exists()
+
+
+def test_it_ends_with_who_started_it_even_if_that_is_killed() -> None:
+    with started(sys.executable, "-c", STARTER) as (starter, folder):
+        parts = starter.children(recursive=True)
+        starter.kill()
+        assert all_end(parts) and not folder.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_its_parts_end_with_it_even_if_it_is_killed() -> None:
+    with started(sys.executable, "-m", "tests.cluster") as (process, folder):
+        parts = process.children(recursive=True)
+        process.kill()
+        assert all_end(parts)
+        shutil.rmtree(folder)
+
+
+def test_a_part_that_ends_is_said() -> None:
+    with started(sys.executable, "-m", "tests.cluster") as (process, folder):
+        next(part for part in process.children() if part.name() == "kube-scheduler").kill()
+        assert process.wait(30) == 1
+        assert not folder.exists()
+
+
+def test_two_at_once_do_not_meet(tmp_path: Path) -> None:
+    with our_own(tmp_path / "one") as one, our_own(tmp_path / "two") as two:
+        one.kubectl("create", "namespace", NAMESPACE)
+        names = [{ns["metadata"]["name"] for ns in each.objects("namespaces")} for each in (one, two)]
+        assert names[0] - names[1] == {NAMESPACE}
+
+
+def test_programs_that_are_not_built_are_a_sentence(tmp_path: Path) -> None:
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.cluster"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert re.fullmatch(r"cluster: the control plane is not built: etcd, .* \(make tools\)\n", done.stderr)
+
+
+def run_on(cluster: Cluster, *words: str) -> str:
+    """The suite on a cluster that is given."""
+    env = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", *words]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False).stdout
+
+
+def test_on_a_given_cluster_nothing_is_switched_off_and_airflow_s_namespace_is_safe(tmp_path: Path) -> None:
+    with our_own(tmp_path / "log") as cluster:
+        said = run_on(cluster, "tests/cluster/test_rounds.py")
+        assert f"needs nodes that can be switched off, and {cluster.kubeconfig} is used" in re.sub(r"\s+", " ", said)
+        cluster.kubectl("create", "namespace", NAMESPACE)
+        said = run_on(cluster, "tests/cluster/test_packages.py")
+        assert "has the namespace airflow: these tests install and uninstall there" in said
+        assert " passed" not in said
+
+
+def test_make_test_does_not_use_the_cluster_that_somebody_works_with() -> None:
+    shown = subprocess.run(
+        ["make", "--eval", 'show:; @echo "[$${KUBECONFIG-}]"', "show"],
+        cwd=ROOT, env={**os.environ, "KUBECONFIG": "/somebody/s/cluster"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert shown.stdout.strip() == "[]"
