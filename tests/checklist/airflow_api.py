@@ -63,6 +63,11 @@ class AirflowApi:
             if seen >= page["total_entries"] or not page[key]:
                 return
 
+    def listed(self, dag_id: str) -> dict[str, Any] | None:
+        """A DAG as the list has it, serialized or not. Raises Open, Wrong."""
+        similar = self.all("dags", "dags", dag_id_pattern=dag_id, exclude_stale=False)
+        return next((dag for dag in similar if dag["dag_id"] == dag_id), None)
+
     def unpause(self, dag_id: str) -> None:
         """Changes Airflow. Raises Open, Wrong."""
         self._ask("PATCH", f"dags/{dag_id}", params={"update_mask": "is_paused"}, json={"is_paused": False})

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
 from tests.checklist.airflow_api import AirflowApi
 from tests.checklist.kube import Kube, Object
 from tests.checklist.options import Settings
@@ -192,6 +190,8 @@ def _requests(resources: dict[str, Any] | None) -> tuple[Any, Any]:
 
 def _amounts(cpu: Any, memory: Any) -> tuple[Any, Any]:
     """Comparable: 0.5 is 500m, 1024Mi is 1Gi."""
+    from kubernetes.utils.quantity import parse_quantity  # half a second that most runs do not need
+
     try:
         return parse_quantity(cpu), parse_quantity(memory)
     except ValueError:
