@@ -47,7 +47,7 @@ def test_serialized(airflow: AirflowApi, settings: Settings, seen: Seen) -> None
     if missing:
         reserialize = f"kubectl exec deployment/airflow-dag-processor --namespace {settings.namespace} -- airflow dags reserialize"
         raise Wrong(f"no serialized DAG of {', '.join(missing)}: {reserialize}")
-    seen(", ".join(f"{dag_id}: {tasks['total_entries']} tasks" for dag_id, tasks in found.items()))
+    seen(", ".join(f"{dag_id} (tasks: {tasks['total_entries']})" for dag_id, tasks in found.items()))
 
 
 def test_unpaused(airflow: AirflowApi, settings: Settings, seen: Seen) -> None:

@@ -95,7 +95,7 @@ def test_what_was_not_tried_is_open_and_says_how(place: Place) -> None:
     assert said.code == 1
     assert "3/3 containers ready; no Multi-Attach event" in said.texts[0]
     assert "data_collection.py" in said.texts[1]
-    assert f"{LOAD}: 3 tasks" in said.texts[2]
+    assert f"{LOAD} (tasks: 3)" in said.texts[2]
     assert f"airflow dags unpause {LOAD}" in said.texts[3]
     assert "ARGS=--may-trigger" in said.texts[4]
     assert "no run of" in said.texts[5]

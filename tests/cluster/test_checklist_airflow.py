@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 
 from scripts.layers.environments import NAMESPACE
 from tests.checklist import airflow_api, reach
+from tests.checklist import test_checklist as items
 from tests.checklist.options import Settings
 from tests.checklist.run import Run, ended
 from tests.checklist.verdict import Open, Wrong
@@ -206,3 +208,53 @@ def test_no_password_goes_to_an_ingress_in_clear(served: Callable[..., Pages]) -
     with reach.signed_in(kube, SETTINGS, {"AIRFLOW_TOKEN": "t"}) as api:
         assert api.http.headers["Authorization"] == "Bearer t"
     assert {asked.split()[0] for asked in pages.asked} == {"GET"}
+
+
+# --- items that a healthy Airflow does not show -------------------------------------------------------------------
+
+
+def fail(says: str) -> None:
+    raise AssertionError(f"taken for ok: {says}")
+
+
+def test_a_stale_dag_is_not_visible_and_import_errors_are_named(served: Callable[..., Pages]) -> None:
+    served(
+        dags={"dags": [{"dag_id": "load", "is_stale": True}], "total_entries": 1},
+        importErrors={"import_errors": [{"filename": "load.py"}], "total_entries": 1},
+    )
+    with pytest.raises(Wrong, match=r"not in Airflow, or stale: load; import errors in load\.py: kubectl logs"):
+        items.test_visible(airflow_api.AirflowApi("http://airflow", token="t"), SETTINGS, fail)
+
+
+@pytest.mark.parametrize(
+    ("state", "may_trigger", "says"),
+    [("failed", False, "run manual failed"), ("failed", True, "run manual failed"), ("queued", True, "is queued since 0 s")],
+)  # fmt: skip
+def test_a_run_that_failed_or_does_not_start_is_wrong(
+    served: Callable[..., Pages], state: str, may_trigger: bool, says: str
+) -> None:
+    runs = {"dag_runs": [RUN], "total_entries": 1, "dag_run_id": "manual"}
+    manual = {"dags/load/dagRuns/manual": RUN | {"state": state}}
+    served(**{"dags/load/dagRuns": runs, "dags/load/dagRuns/manual/taskInstances": {"task_instances": [], "total_entries": 0}}, **manual)  # fmt: skip
+    with pytest.raises(Wrong, match=says):
+        settings = replace(SETTINGS, may_trigger=may_trigger)
+        items.test_triggered(airflow_api.AirflowApi("http://airflow", token="t"), settings, fail)
+
+
+def test_a_dag_that_stays_paused_is_wrong(served: Callable[..., Pages]) -> None:
+    pages = served(**{"dags/load": {"is_paused": True}})
+    with pytest.raises(Wrong, match="is paused still"):
+        items.test_unpaused(
+            airflow_api.AirflowApi("http://airflow", token="t"), replace(SETTINGS, may_trigger=True), fail
+        )
+    assert [asked.split()[0] for asked in pages.asked] == ["GET", "PATCH", "GET"]
+
+
+def test_a_ui_whose_parts_are_ill_is_wrong_and_one_without_an_address_is_open(served: Callable[..., Pages]) -> None:
+    parts = {name: {"status": "healthy"} for name in airflow_api.COMPONENTS}
+    served(**{"monitor/health": parts | {"triggerer": {"status": None}}})
+    kube: Any = Objects()
+    with pytest.raises(Wrong, match="answers 200, with triggerer unknown"):
+        items.test_ui(kube, reach.Address("http://airflow", "--airflow-url"), SETTINGS, fail)
+    with pytest.raises(Open, match="ARGS=--airflow-url=URL"):
+        items.test_ui(kube, None, SETTINGS, fail)
