@@ -73,17 +73,16 @@ def each_component_has_an_account_of_its_own(case: Case, inventory: Inventory) -
 
 @rule
 def rights_are_named(case: Case, inventory: Inventory) -> Iterator[str]:
-    """And in Airflow's own namespace nobody starts pods but for the Kubernetes executor: a task could take anybody's account."""
+    """And in Airflow's own namespace only the Kubernetes executor's scheduler starts pods: a task could take anybody's account."""
+    bound = {name.rpartition(" to ")[2]: accounts for name, accounts in inventory.facts.get("roleBindings", {}).items()}
     for role, rights in inventory.facts.get("roles", {}).items():
         for right in rights:
             if "*" in right:
                 yield f"{role}: {right}"
-            if (
-                "/" not in role
-                and case.of("executor") != "kubernetes"
-                and re.search(r"create.* pods\b|create.*pods/exec", right)
-            ):
-                yield f"{role}: {right}, where Airflow's own pods are"
+            if "/" not in role and re.search(r"create.* pods\b|create.*pods/exec", right):
+                scheduler = case.of("executor") == "kubernetes" and bound.get(role) == ["airflow/airflow-scheduler"]
+                if "exec" in right or not scheduler:
+                    yield f"{role} of {bound.get(role)}: {right}, where Airflow's own pods are"
 
 
 @rule
