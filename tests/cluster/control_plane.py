@@ -130,6 +130,7 @@ class ControlPlane:
             f"--secure-port={port}",
             f"--cert-dir={self.folder}",
             f"--token-auth-file={self.folder / 'tokens.csv'}",
+            "--allow-privileged",  # as everywhere: what is refused is refused by Pod Security
             "--authorization-mode=RBAC",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={self.folder / 'service-account.key'}",
