@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import faults, latency, machine, mixed, polls, report, terraform
+from scripts.bench import cluster, faults, latency, machine, mixed, polls, report, terraform
 from scripts.bench.rig import ROOT
 
 PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "latency": latency.run, "polls": polls.run, "faults": faults.run, "mixed": mixed.run,
-    "terraform": terraform.run,
+    "terraform": terraform.run, "cluster": cluster.run,
 }  # fmt: skip
 RESULTS = ROOT / "docs" / "benchmarks"
 

@@ -184,10 +184,22 @@ for a bucket's lifecycle rules.
 {table(("packages", *steps), rows)}"""
 
 
+def _cluster(result: Result) -> str:
+    steps = list(result["rows"][0]["seconds"])
+    rows = [(row["packages"], row["policies"], *(row["seconds"][step] for step in steps)) for row in result["rows"]]
+    return f"""## The cluster's side of many packages
+
+Seconds of `manage.sh deploy dev` on a real Kubernetes control plane, both charts and the start of Airflow's pods included; its nodes are fake and pull no
+image. A package is a service account; network policies, quota and rights are for all of them.
+
+{table(("packages", "network policies", *steps), rows)}"""
+
+
 SECTIONS: dict[str, Callable[[Result], str]] = {
     "latency": _latency,
     "polls": _polls,
     "faults": _faults,
     "mixed": _mixed,
     "terraform": _terraform,
+    "cluster": _cluster,
 }

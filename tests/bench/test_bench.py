@@ -12,15 +12,21 @@ from pathlib import Path
 import pytest
 
 from scripts.bench import report
+from scripts.layers.chart import archive
+from tests.cluster.conftest import skip_unless_built
 from tests.helpers.s3_servers import ROOT, versitygw
 
 RESULTS = ROOT / "docs" / "benchmarks"
-PARTS = ("latency", "polls", "faults", "mixed", "terraform")
+PARTS = ("latency", "polls", "faults", "mixed", "terraform", "cluster")
 
 
 @pytest.mark.skipif(not versitygw().exists(), reason="versitygw is not built (`make tools`, needs Go)")
 @pytest.mark.parametrize("part", [pytest.param(p, marks=pytest.mark.airflow) if p == "latency" else p for p in PARTS])
 def test_each_part_runs_with_tiny_sizes(part: str, tmp_path: Path):
+    if part == "cluster":
+        skip_unless_built()
+        if not archive():
+            pytest.skip("the official chart's archive is not here (make tools)")
     command = [sys.executable, "-m", "scripts.bench", part, "--quick", "--to", str(tmp_path)]
     env = {"PYTHONPATH": f"{ROOT}:{ROOT / 'charts/airflow-platform/files'}"}
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True, check=False)
