@@ -61,7 +61,8 @@ def verify(cluster: Cluster, *words: str, **env: str) -> Said:
     done = cluster.run(sys.executable, "-m", "pytest", "tests/checklist", *words, check=False, **env)
     assert "Traceback" not in done.stdout + done.stderr
     rows = re.findall(r"^ *(\d+)  (ok|FAILED|open) +(.*?)(?:  +(.*))?$", done.stdout, re.MULTILINE)
-    assert not rows or [int(row[0]) for row in rows] == list(range(1, 11)), done.stdout + done.stderr
+    assert [int(row[0]) for row in rows] == list(range(1, 11)), done.stdout + done.stderr
+    assert (len(done.stdout.splitlines()), done.stderr) == (14, ""), "heading, ten items, sums: nothing of pytest's"
     return Said(done.returncode, [row[1] for row in rows], [row[3] for row in rows], done.stdout + done.stderr)
 
 

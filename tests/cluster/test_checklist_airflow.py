@@ -126,7 +126,7 @@ def job_pod(cpu: str, memory: str, hour: str = "10") -> dict[str, Any]:
 
 
 def test_pods_ask_for_what_a_row_says_in_whatever_unit(served: Callable[..., Pages]) -> None:
-    run = a_run(served, [], [{"cpu_request": "500m", "memory_request": "1Gi"}])
+    run = a_run(served, [], [{"cpu_request": "500m", "memory_request": "1Gi"}, {"batch_size": 500}])
     kube: Any = Objects(pods=[job_pod("0.5", "1024Mi"), job_pod("9", "9Gi", hour="09")])
     assert "us cpu 0.5 memory 1024Mi, as in the table" in run.resources(kube)
     with pytest.raises(Wrong, match=r"pod us asks for cpu 100m memory 1Gi, as no row .* \(cpu 500m memory 1Gi\)"):
@@ -179,6 +179,17 @@ def test_a_page_that_is_no_airflow_is_wrong(served: Callable[..., Pages], answer
     served(**{"monitor/health": answer})
     with pytest.raises(Wrong, match=says):
         airflow_api.health("http://airflow")
+    served(**{"/": answer})
+    if isinstance(answer, int):
+        with pytest.raises(Wrong, match=says):
+            airflow_api.health("http://airflow")
+
+
+def test_lists_are_read_to_their_end(served: Callable[..., Pages], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(airflow_api, "PAGE", 2)
+    pages = served(dags={"dags": [{}, {}], "total_entries": 4})
+    assert len(list(airflow_api.AirflowApi("http://airflow", token="t").all("dags", "dags"))) == 4
+    assert [asked.partition("?")[2] for asked in pages.asked] == ["limit=2&offset=0", "limit=2&offset=2"]
 
 
 def ingress(host: str, service: str = "api", tls: bool = True) -> dict[str, Any]:
@@ -218,12 +229,13 @@ def fail(says: str) -> None:
 
 
 def test_a_stale_dag_is_not_visible_and_import_errors_are_named(served: Callable[..., Pages]) -> None:
-    served(
+    pages = served(
         dags={"dags": [{"dag_id": "load", "is_stale": True}], "total_entries": 1},
         importErrors={"import_errors": [{"filename": "load.py"}], "total_entries": 1},
     )
     with pytest.raises(Wrong, match=r"not in Airflow, or stale: load; import errors in load\.py: kubectl logs"):
         items.test_visible(airflow_api.AirflowApi("http://airflow", token="t"), SETTINGS, fail)
+    assert "exclude_stale=false" in pages.asked[0], "else such a DAG is not in the list at all"
 
 
 @pytest.mark.parametrize(

@@ -124,9 +124,9 @@ NO_SNAPSHOT = {"volumeSnapshotsAttempted": 0, "volumeSnapshotsCompleted": 0}
         ([schedule(includedNamespaces=["airflow", "etl-*"])], [backup(20), backup()], []),
         ([schedule(snapshotVolumes=False, defaultVolumesToFsBackup=True)], [backup(**NO_SNAPSHOT)], [pod_volume("Completed")]),
         ([schedule(), schedule(labelSelector={"a": "b"})], [backup(), backup(22, phase="InProgress")], []),
-        ([schedule("@every 24h")], [backup()], []),
+        ([schedule("@every 14h30m")], [backup()], []),
     ],
-    ids=["all", "two", "files", "running", "every"],
+    ids=["all", "two", "files", "running", "due since less than an hour"],
 )  # fmt: skip
 def test_a_backup_of_both_namespaces_is_ok(schedules: list[Any], backups: list[Any], volumes: list[Any]) -> None:
     seen = Velero(schedules, backups, volumes, ["data"]).check(["airflow", "etl-jobs"], NOW)

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
+from pytest_helm_charts.clusters import ExistingCluster
 
 from scripts.layers.environments import ROOT
-from tests.checklist.kube import Refused, connect
+from tests.checklist.kube import Kube, Refused, connect
 from tests.checklist.options import OPTIONS
 from tests.checklist.report import Row, show
+from tests.checklist.verdict import Open, Wrong
 from tests.cluster.control_plane import NotBuilt, programs
 
 CHECKLIST = ROOT / "tests" / "checklist"
@@ -65,6 +67,33 @@ def test_without_a_kubeconfig_or_kubectl_too(tmp_path: Path, monkeypatch: pytest
         connect(__file__, "")
 
 
+@pytest.mark.parametrize(
+    ("said", "verdict", "text"),
+    [
+        ('Error from server (Forbidden): pods is forbidden: User "x" cannot list', Open, "^pods is forbidden.*docs/how-to"),
+        ("Error from server (Timeout): try again", Wrong, "did not answer: try again"),
+        ("Unable to connect to the server: EOF", Wrong, "did not answer: EOF"),
+        ("", Wrong, "kubectl ended with 1"),
+    ],
+)  # fmt: skip
+def test_what_the_api_server_refuses_is_open_and_its_silence_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, said: str, verdict: type[Exception], text: str
+) -> None:
+    kube = Kube(ExistingCluster("config"), "pi")
+    with pytest.raises(verdict, match=text):
+        answers(monkeypatch, said)
+        kube.objects("pods", "airflow")
+    answers(monkeypatch, "Error from server (NotFound): the server could not find the requested resource")
+    assert kube.objects("schedules", "velero", "velero.io/v1") is None
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, stderr: str) -> None:
+    def kubectl(*_: str, **__: str) -> None:
+        raise subprocess.CalledProcessError(1, "kubectl", stderr=stderr)
+
+    monkeypatch.setattr(ExistingCluster, "kubectl", kubectl)
+
+
 ROWS_SHOWN = [
     Row("ok", "Scheduler Running", "word " * 40),
     Row("FAILED", "UI accessible", "x" * 150),
@@ -79,6 +108,7 @@ def test_the_table_keeps_to_the_terminal(
     monkeypatch.setenv("COLUMNS", str(columns))
     show("Heading", ROWS_SHOWN)
     lines = capsys.readouterr().out.splitlines()
+    assert "".join(lines).count("x") == 150, "all of it is told, once"
     assert max(map(len, lines)) <= columns and lines == [line.rstrip() for line in lines]
 
 
