@@ -14,7 +14,6 @@ from tests.checklist.verdict import Open, Wrong
 
 READ_AT_MOST = 20  # tasks whose logs are read
 COLUMNS = {"cpu_request", "memory_request"}  # of the table
-PLATFORM = ("operator", "asset")  # who triggers a run that nobody asked for by hand
 XCOM_SIDECAR = "airflow-xcom-sidecar"
 
 
@@ -67,9 +66,14 @@ class Run:
         raise Open(f"no task of the {self.name} names {table} in what it ran or logged; what is in it: {self._query()}")
 
     @cached_property
+    def xcoms(self) -> list[Any]:
+        """What its tasks handed on; TriggerDagRunOperator: the id of the run that it made."""
+        return list(self._xcoms())
+
+    @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """Rows of the table among the XComs: whatever has its columns."""
-        return [row for value in self._xcoms() for row in _dictionaries(value) if row.keys() >= COLUMNS]
+        return [row for value in self.xcoms for row in _dictionaries(value) if row.keys() >= COLUMNS]
 
     def resources(self, kube: Kube) -> str:
         """The requests of its pods, each those of a row. Raises Wrong, Open."""
@@ -99,11 +103,13 @@ class Run:
         dag_id = self.settings.indicators_dag
         since = {"run_after_gte": self.document["start_date"], "order_by": "run_after"}
         for run in self.api.all(f"dags/{dag_id}/dagRuns", "dag_runs", **since):
-            if run["triggered_by"] == "operator" or (run["triggered_by"] == "asset" and self._caused(run)):
-                return f"run {run['dag_run_id']} of {dag_id}, triggered by {run['triggered_by']} of the {self.name}"
+            if run["dag_run_id"] in self.xcoms:
+                return f"run {run['dag_run_id']} of {dag_id}, triggered by a task of the {self.name}"
+            if run["triggered_by"] == "asset" and self._by_asset(run):
+                return f"run {run['dag_run_id']} of {dag_id}, triggered by an asset of the {self.name}"
         return None
 
-    def _caused(self, run: dict[str, Any]) -> bool:
+    def _by_asset(self, run: dict[str, Any]) -> bool:
         events = self.api.get(f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents") or {}
         return any(event["source_run_id"] == self.id for event in events.get("asset_events", []))
 

@@ -17,6 +17,7 @@ from tests.checklist.verdict import Open, Wrong
 HOW_TO = "docs/how-to/verify-a-cluster.md#velero"
 LATE = timedelta(hours=1)  # a backup that is due since less may still be running
 ENDED = ("Completed", "PartiallyFailed", "Failed", "FailedValidation")
+NEEDED = {"*", "persistentvolumeclaims", "persistentvolumes", "pods", "secrets"}  # else no database comes back
 SCHEDULE, BACKUP = "velero.io/schedule-name", "velero.io/backup-name"  # labels
 
 
@@ -104,8 +105,9 @@ def _whole(schedule: Object, namespace: str) -> bool:
     """Whether the namespace is in it with all its objects and volumes."""
     template: dict[str, Any] = schedule["spec"].get("template") or {}
     included = template.get("includedNamespaces") or ["*"]
-    parts = ("includedResources", "excludedResources", "labelSelector", "orLabelSelectors")
+    parts = ("includedResources", "labelSelector", "orLabelSelectors")
     in_part = any(template.get(part) not in (None, [], ["*"], {}) for part in parts)
+    in_part |= bool(NEEDED & set(template.get("excludedResources") or []))
     volumes = template.get("snapshotVolumes") is not False or bool(template.get("defaultVolumesToFsBackup"))
     return (
         any(fnmatch(namespace, pattern) for pattern in included)

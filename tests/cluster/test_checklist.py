@@ -118,7 +118,7 @@ def test_when_it_may_trigger_all_ten_are_ok(loaded: Said) -> None:
     assert re.search(
         r"lse-\w+ cpu 250m memory 512Mi; us-markets-\w+ cpu 500m memory 1Gi, as in the table", loaded.texts[6]
     )
-    assert "triggered by asset of the run of" in loaded.texts[7]
+    assert "triggered by an asset of the run of" in loaded.texts[7]
     assert "daily-1 Completed" in loaded.texts[8]
     assert "166 items, 1/1 volumes; with airflow and etl-jobs" in loaded.texts[8]
 

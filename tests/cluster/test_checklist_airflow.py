@@ -141,23 +141,33 @@ def test_pods_without_rows_and_rows_without_pods_are_open(served: Callable[..., 
 
 
 @pytest.mark.parametrize(
-    ("by", "source", "follows"),
-    [("operator", "", True), ("asset", "manual", True), ("asset", "another", False), ("ui", "", False), ("timetable", "", False)],
-)  # fmt: skip
+    ("by", "source", "xcom", "says"),
+    [
+        ("operator", "", "n", "triggered by a task of the run of"),
+        ("operator", "", "of another run", None),
+        ("asset", "manual", "", "triggered by an asset of the run of"),
+        ("asset", "another", "", None),
+        ("ui", "manual", "", None),
+    ],
+)
 def test_a_run_follows_when_a_task_or_an_asset_of_this_run_triggered_it(
-    served: Callable[..., Pages], by: str, source: str, follows: bool
+    served: Callable[..., Pages], by: str, source: str, xcom: str, says: str | None
 ) -> None:
     run = a_run(served, [], [])
     following = {"dag_id": "next", "dag_run_id": "n", "triggered_by": by}
-    events = {"asset_events": [{"source_run_id": source}]}
+    entry = {"task_id": "trigger", "key": "trigger_run_id", "map_index": -1}
     served(
         **{
             "dags/next/dagRuns": {"dag_runs": [following], "total_entries": 1},
-            "dags/next/dagRuns/n/upstreamAssetEvents": events,
+            "dags/next/dagRuns/n/upstreamAssetEvents": {"asset_events": [{"source_run_id": source}]},
+            "dags/load/dagRuns/manual/taskInstances/~/xcomEntries": {"xcom_entries": [entry], "total_entries": 1},
+            "dags/load/dagRuns/manual/taskInstances/trigger/xcomEntries/trigger_run_id": {"value": xcom},
         }
     )
     run.api.http = airflow_api.client("http://airflow")
-    assert bool(run.follower()) is follows
+    follower = run.follower()
+    assert bool(follower) == bool(says)
+    assert (says or "") in (follower or "")
 
 
 def test_what_airflow_refuses_is_open_and_what_it_cannot_is_wrong(served: Callable[..., Pages]) -> None:

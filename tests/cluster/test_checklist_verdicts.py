@@ -120,7 +120,7 @@ NO_SNAPSHOT = {"volumeSnapshotsAttempted": 0, "volumeSnapshotsCompleted": 0}
 @pytest.mark.parametrize(
     ("schedules", "backups", "volumes"),
     [
-        ([schedule()], [backup()], []),
+        ([schedule(excludedResources=["events"])], [backup()], []),
         ([schedule(includedNamespaces=["airflow", "etl-*"])], [backup(20), backup()], []),
         ([schedule(snapshotVolumes=False, defaultVolumesToFsBackup=True)], [backup(**NO_SNAPSHOT)], [pod_volume("Completed")]),
         ([schedule(), schedule(labelSelector={"a": "b"})], [backup(), backup(22, phase="InProgress")], []),
@@ -140,6 +140,7 @@ def test_a_backup_of_both_namespaces_is_ok(schedules: list[Any], backups: list[A
         ([schedule(paused=True)], [backup()], [], r"namespace airflow \(daily: paused\)"),
         ([schedule(excludedNamespaces=["etl-jobs"])], [backup()], [], "namespace etl-jobs"),
         ([schedule(labelSelector={"matchLabels": {"a": "b"}})], [backup()], [], "all of namespace airflow"),
+        ([schedule(excludedResources=["secrets"])], [backup()], [], "all of namespace airflow"),
         ([schedule(snapshotVolumes=False)], [backup()], [], "all of namespace airflow"),
         ([schedule()], [], [], "has made no backup yet: velero backup create --from-schedule daily"),
         ([schedule()], [backup(20), backup(21, phase="Failed")], [], "daily-21 is Failed: velero backup describe"),
@@ -148,7 +149,7 @@ def test_a_backup_of_both_namespaces_is_ok(schedules: list[Any], backups: list[A
         ([schedule()], [backup(**NO_SNAPSHOT)], [], r"has the contents of 0 of 1 volumes \(data\): docs"),
         ([schedule()], [backup()], [pod_volume("Failed")], "has the contents of 1 of 2 volumes"),
     ],
-    ids=["none", "paused", "excluded", "selector", "no volumes", "no backup", "failed", "late", "every", "empty", "file"],
+    ids=["none", "paused", "excluded", "selector", "no secrets", "no volumes", "no backup", "failed", "late", "every", "empty", "file"],
 )  # fmt: skip
 def test_a_backup_that_would_not_help_is_wrong(
     schedules: list[Any], backups: list[Any], volumes: list[Any], says: str
