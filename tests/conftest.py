@@ -13,7 +13,6 @@ from tests.helpers.charts import RENDERS
 from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.s3_servers import S3Server, running, versitygw
 
-
 collect_ignore = ["checklist"]  # of a cluster that somebody names: make verify-cluster
 
 
