@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -32,25 +33,62 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             )
 
 
-@contextmanager
-def our_own(log: Path) -> Iterator[Cluster]:
-    """A control plane with seven Pis, in a process that ends with this one."""
-    with log.open("wb") as stderr:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.cluster"], cwd=ROOT,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True,
-        )  # fmt: skip
-    assert process.stdin and process.stdout
-    try:
-        for line in process.stdout:
+@dataclass(frozen=True)
+class Start:
+    """A control plane with seven Pis that comes up, in a process that ends with this one."""
+
+    process: subprocess.Popen[str]
+    log: Path
+
+    @classmethod
+    def begin(cls, log: Path) -> Start:
+        """Does not wait."""
+        with log.open("wb") as stderr:
+            return cls(
+                subprocess.Popen(
+                    [sys.executable, "-m", "tests.cluster"], cwd=ROOT,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True,
+                ),
+                log,
+            )  # fmt: skip
+
+    def wait(self) -> Cluster:
+        """Until it is up."""
+        assert self.process.stdout
+        for line in self.process.stdout:
             if line.startswith(READY):
-                yield Cluster(Path(line.removeprefix(READY).strip()))
-                assert process.poll() is None, f"the cluster ended by itself: {log.read_text()}"
-                return
-        pytest.fail(f"the cluster did not start: {log.read_text()}")
+                return Cluster(Path(line.removeprefix(READY).strip()))
+        pytest.fail(f"the cluster did not start: {self.log.read_text()}")
+
+    def check(self) -> None:
+        """Fails where it is not up any more."""
+        assert self.process.poll() is None, f"the cluster ended by itself: {self.log.read_text()}"
+
+    def end(self) -> None:
+        """And wait for it."""
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(30)
+
+
+@contextmanager
+def our_own(log: Path, start: Start | None = None) -> Iterator[Cluster]:
+    """A control plane of ours, `start` if it is on its way already."""
+    start = start or Start.begin(log)
+    try:
+        yield start.wait()
+        start.check()
     finally:
-        process.stdin.close()
-        process.wait(30)
+        start.end()
+
+
+# The next test's: most of a deploy is one process at a time, so its four seconds cost nothing beside this test's.
+AHEAD: list[Start] = []
+
+
+def pytest_sessionfinish() -> None:
+    for start in AHEAD:
+        start.end()
 
 
 @contextmanager
@@ -90,7 +128,8 @@ def a_cluster(config: pytest.Config, folder: Path) -> Iterator[Cluster]:
             yield cluster
         return
     skip_unless_built()
-    with our_own(folder / "cluster.log") as cluster:
+    with our_own(folder / "cluster.log", AHEAD.pop() if AHEAD else None) as cluster:
+        AHEAD.append(Start.begin(folder / "next-cluster.log"))
         yield cluster
 
 
