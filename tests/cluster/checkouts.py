@@ -8,8 +8,6 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-import pytest
-
 from scripts.layers.environments import ROOT
 
 PARTS = ("scripts", "values", "charts", "terraform/environments", "docs/reference")  # what manage.sh needs
@@ -23,12 +21,16 @@ def working_copy(folder: Path) -> Path:
     return _with_python(folder)
 
 
-def before(folder: Path) -> Path:
-    """The newest release, else the state before the last change of charts or values. Skips the test where git has neither."""
+def revision_before() -> str:
+    """The newest release, else the state before the last change of charts or values; nothing where git has neither."""
     if _git("rev-parse", "--is-shallow-repository") != "false":
-        pytest.skip("this is no clone, or a shallow one: the version before is not in it")
-    revision = _git("describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^")
-    revision = revision or f"{_git('log', '-1', '--format=%H', '--', 'charts', 'values')}^"
+        return ""
+    release = _git("describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^")
+    return release or f"{_git('log', '-1', '--format=%H', '--', 'charts', 'values')}^"
+
+
+def of_revision(revision: str, folder: Path) -> Path:
+    """One of git's."""
     archive = subprocess.run(["git", "archive", revision, *PARTS, "versions.yaml"], cwd=ROOT, capture_output=True, check=True)  # fmt: skip
     with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
         files.extractall(folder, filter="data")
