@@ -60,7 +60,7 @@ class Deployment:
 
     def uninstall(self) -> None:
         """Both releases."""
-        self.cluster.run("bash", "-c", how_to("leave.md", "helm uninstall"))
+        self.cluster.run("bash", "-c", how_to("deploy.md", "helm uninstall"))
 
 
 def how_to(document: str, containing: str) -> str:

@@ -38,7 +38,7 @@ AGAIN = {
     ("deleted", "Pod", "airflow-create-user-*"): "the deleted Job's",
 }
 
-# What stays in the cluster when both releases are uninstalled, and why.
+# What stays in the cluster when both releases are uninstalled (docs/how-to/deploy.md), and why.
 STAYS = {
     ("made", "Namespace", NAMESPACE): "what is below is in it",
     ("made", "Namespace", JOBS): "jobs may be running in it, annotation helm.sh/resource-policy",
@@ -169,9 +169,13 @@ def test_a_deploy_that_fails_half_way_takes_itself_back(cluster: Cluster, tmp_pa
 
     assert AS_BEFORE in wrong.deploy("--timeout", "2s", check=False).stderr
     assert revisions(cluster) == {}, "a first one is taken away again"
+    kept = {key: each for key, each in contents(cluster).items() if key[0] in ("Secret", "PersistentVolumeClaim")}
+    assert len(kept) == 4
 
     place.deploy()
-    before, running = written(contents(cluster), *FOLLOWING), pods(cluster)
+    now = contents(cluster)
+    assert kept == {key: now[key] for key in kept}, "what stays is taken up again"
+    before, running = written(now, *FOLLOWING), pods(cluster)
     assert AS_BEFORE in wrong.deploy("--timeout", "2s", check=False).stderr
     assert revisions(cluster) == DEPLOYED
     cluster.wait("every pod to be of the deploy before", cluster.settled)
