@@ -20,13 +20,14 @@ ITS_OWN = ("uid", "creationTimestamp", "generation", "deployment.kubernetes.io/r
 
 
 def contents(cluster: Cluster) -> Contents:
-    """Every object without its status, by kind, namespace and name."""
+    """Every object that is to stay, without its status, by kind, namespace and name."""
     kinds = cluster.kubectl("api-resources", "--verbs=get,list", "--output=name").split()
     listed = ",".join(kind for kind in kinds if kind not in MOVING)
     found = json.loads(cluster.kubectl("get", listed, "--all-namespaces", "--output=json"))["items"]
     return {
         (each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]): _lasting(each)
         for each in found
+        if "deletionTimestamp" not in each["metadata"]
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,9 @@ import yaml
 from scripts.layers.chart import archive, cached
 from scripts.layers.environments import NAMESPACE, environments
 from tests.cluster import checkouts
-from tests.cluster.cluster import JOBS, Cluster, Failed
-from tests.cluster.conftest import a_cluster
+from tests.cluster.cluster import JOBS, Cluster
 from tests.cluster.contents import Contents, changes, contents, written
 from tests.cluster.deployment import Deployment, how_to
-from tests.helpers.charts import INCIDENT
 
 pytestmark = [
     pytest.mark.fake_nodes,  # on a real one no pod of ours starts: bucket, roles and database are examples
@@ -26,11 +23,7 @@ pytestmark = [
 
 # What a second deploy of the same input makes again, and why.
 AGAIN = {
-    (
-        "changed",
-        "Job",
-        "airflow-run-airflow-migrations",
-    ): "a finished Job cannot be changed, so deploy deletes it first",
+    ("changed", "Job", "airflow-run-airflow-migrations"): "deploy deletes it first: no Job can be changed",
     ("changed", "Job", "airflow-create-user"): "likewise",
     ("made", "Pod", "airflow-run-airflow-migrations-*"): "the Job's",
     ("made", "Pod", "airflow-create-user-*"): "the Job's",
@@ -44,16 +37,12 @@ STAYS = {
     ("made", "Namespace", JOBS): "jobs may be running in it, annotation helm.sh/resource-policy",
     ("made", "ServiceAccount", "default"): "Kubernetes' own, in every namespace",
     ("made", "ConfigMap", "kube-root-ca.crt"): "likewise",
-    (
-        "made",
-        "Secret",
-        "airflow-keys",
-    ): "made by deploy, not by Helm: without the fernet key stored connections are lost",
-    ("made", "Secret", "airflow-admin"): "likewise, the password of a user in the database",
-    ("made", "Secret", "airflow-database"): "likewise, of the database",
+    ("made", "Secret", "airflow-keys"): "made by deploy and not by Helm: its fernet key reads the stored connections",
+    ("made", "Secret", "airflow-admin"): "likewise: the password of a user in the database",
+    ("made", "Secret", "airflow-database"): "likewise: the database's",
 }
 STAYS_ON_PI = {
-    ("made", "PersistentVolumeClaim", "data-airflow-postgresql-0"): "the database itself: a StatefulSet's claim is nobody's to delete",
+    ("made", "PersistentVolumeClaim", "data-airflow-postgresql-0"): "the database itself",
     ("made", "PersistentVolume", "pvc-*"): "of that claim",
 }  # fmt: skip
 
@@ -233,73 +222,3 @@ def test_a_release_of_chart_1_20_goes_on_to_ours(cluster: Cluster, env: str, tmp
 
 
 STEPS = {"pi": ("password=$(old airflow-postgresql", "--cascade=orphan"), "dev": ("fernet=$(kubectl get",)}
-
-
-OLDEST = cached("1.18.0")
-STATEFUL_SET = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
-CLAIM = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-WITH_CLAIMS = ["airflow-postgresql", "airflow-scheduler", "airflow-triggerer"]
-PARTS = ("triggerer.persistence", "workers.celery.persistence", "postgresql.primary.persistence")
-
-# What the release of the incident takes of one more setting in chart 1.22.0: which objects are refused, and in which words.
-TAKES: dict[str, tuple[tuple[str, ...], list[str], str]] = {
-    "nothing more": ((), [], ""),
-    "the claim's access mode": (("dags.persistence.accessMode=ReadWriteMany",), ["airflow-dags"], CLAIM),
-    "the size of claims": (tuple(f"{part}.size=9Gi" for part in PARTS), WITH_CLAIMS, STATEFUL_SET),
-    "the class of claims": (
-        tuple(f"{part}.storageClass{'' if 'primary' in part else 'Name'}=longhorn" for part in PARTS),
-        WITH_CLAIMS,
-        STATEFUL_SET,
-    ),
-    "logs in one claim": (("logs.persistence.enabled=true",), WITH_CLAIMS[1:], STATEFUL_SET),
-    "labels, names and retention": (
-        ("labels.team=data", "useStandardNaming=true", "workers.celery.persistence.persistentVolumeClaimRetentionPolicy.whenDeleted=Retain"),
-        [],
-        "",
-    ),
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def incident(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """With what the release that broke was made of; no test changes it."""
-    if not OLDEST.exists():
-        pytest.skip(f"the chart is not here: {OLDEST}")
-    with a_cluster(request.config, tmp_path_factory.mktemp("incident")) as cluster:
-        cluster.kubectl("create", "namespace", NAMESPACE)
-        cluster.kubectl(*apply_words(), stdin=incident_render(cluster, OLDEST))
-        yield cluster
-
-
-INCIDENT_VALUES = ("--values", *map(str, INCIDENT.extra))
-
-
-def apply_words() -> tuple[str, ...]:
-    """Server-side, so that what a later one leaves out is taken away, as by an upgrade; Helm's own dry run asks nobody."""
-    return ("apply", "--server-side", "--namespace", NAMESPACE, "--filename", "-")
-
-
-def incident_render(cluster: Cluster, chart: Path | None, *settings: str) -> str:
-    """Its values in a chart, with more settings."""
-    more = [word for one in settings for word in ("--set", one)]
-    words = ("--no-hooks", "--namespace", NAMESPACE, "--kube-version", "1.36", *INCIDENT_VALUES)
-    return cluster.helm("template", "airflow", chart or "", *words, *more)
-
-
-@pytest.mark.parametrize("setting", TAKES)
-def test_what_an_upgrade_cannot_change_is_refused_by_the_api_server(incident: Cluster, setting: str) -> None:
-    """The end of docs/how-to/from-the-incident.md."""
-    settings, refused, words = TAKES[setting]
-    rendered = incident_render(incident, archive(), *settings)
-    said = incident.run("kubectl", *apply_words(), "--dry-run=server", stdin=rendered, check=False).stderr
-    errors = [line for line in said.splitlines() if " is invalid: " in line]
-    assert sorted(name for line in errors for name in re.findall(r'"([^"]+)" is invalid', line)) == refused, said
-    assert all(words in line for line in errors)
-
-
-def test_stored_values_of_chart_1_18_do_not_pass_the_schema_of_1_22(incident: Cluster) -> None:
-    incident.helm("install", "airflow", OLDEST, "--namespace", "stored", "--create-namespace", "--no-hooks", *INCIDENT_VALUES)  # fmt: skip
-    words = ("upgrade", "airflow", archive() or "", "--namespace", "stored", "--no-hooks", "--dry-run=server")
-    with pytest.raises(Failed, match="enableBuiltInSecretEnvVars"):
-        incident.helm(*words, "--reuse-values")
-    incident.helm(*words, "--reset-then-reuse-values")
