@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -19,7 +21,7 @@ from airflow_dag_publisher import publishing
 from airflow_dag_publisher.validate import collect
 from dag_store import S3Store
 from tests.helpers.airflow import Airflow, Dag, stop
-from tests.helpers.publishing import hand_make, publish, session
+from tests.helpers.publishing import hand_make, publish, session, wait_for
 from tests.helpers.s3_servers import S3Server
 
 ROOT = Path(__file__).parents[2]
@@ -155,11 +157,16 @@ def test_what_ends_the_dag_processor_is_never_shown_to_it(platform: Platform, pa
 
 
 def test_a_missing_ignore_file_is_put_back(platform: Platform, package: str) -> None:
-    """Without it Airflow walks the store, finds a folder twice, and ends."""
-    (platform.airflow.dags / protocol.IGNORE_FILE).unlink()
+    """Without it Airflow walks the store, finds a folder twice, and ends: here it is kept from looking meanwhile."""
+    ignore_file = platform.airflow.dags / protocol.IGNORE_FILE
+    os.killpg(platform.processor.pid, signal.SIGSTOP)
+    try:
+        ignore_file.unlink()
+        wait_for(ignore_file.exists, 30, "the ignore file is back")
+    finally:
+        os.killpg(platform.processor.pid, signal.SIGCONT)
     platform.publish(package, {"report.py": dag(package, "after")})
     platform.shows(f"{package}_report", "after")
-    assert (platform.airflow.dags / protocol.IGNORE_FILE).exists()
     assert platform.processor.poll() is None
 
 
