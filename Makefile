@@ -38,11 +38,11 @@ cluster: setup $(CONTROL_PLANE)/kwok ## A real control plane with seven fake Pis
 
 ##@ Check
 
-test: setup tools ## All tests; says what it skipped and why
-	@$(PYTHON) -m pytest $(ARGS)
+test: setup tools ## All tests, in two processes; says what it skipped and why, and what each part took (one process: ARGS=-n0)
+	@$(PYTHON) -m pytest --numprocesses 2 $(ARGS)
 
 test-terraform: setup tools ## The AWS side alone: plans, refusals, roles tried with every call, recovery (about 10 minutes)
-	@$(PYTHON) -m pytest tests/terraform tests/manage/test_bucket_export.py tests/ci $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses 2 tests/terraform tests/manage/test_bucket_export.py tests/ci $(ARGS)
 
 test-cluster: setup tools ## Deploys, the incident, nodes that die, on a real control plane with seven fake Pis; or on that of KUBECONFIG=FILE
 	@$(PYTHON) -m pytest tests/cluster --durations=15 --durations-min=1 $(ARGS)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from dag_store import S3Store
 from scripts.layers.chart import archive
+from tests.helpers import parts
 from tests.helpers.charts import RENDERS
 from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.s3_servers import S3Server, running, versitygw
@@ -27,6 +29,24 @@ def pytest_report_header() -> str:
 
 def pytest_sessionfinish() -> None:
     RENDERS.close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes; a process alone goes from folder to folder
+        items[:] = parts.longest_first(items, config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> parts.Units:
+    config.option.loadscopereorder = False  # it would begin with those that have most tests
+    return parts.Units(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.section("time of each part, summed over the processes")
+    for line in parts.times(report for reports in terminalreporter.stats.values() for report in reports):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
