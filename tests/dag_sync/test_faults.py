@@ -27,11 +27,12 @@ TWO = {"a.py": b"x = 2\n", "b.py": b"y = 2\n", "data.csv": b"2" * 5000}
 FINANCE = "/dev/finance/"
 
 
-def through(proxy: FaultProxy, bucket: S3Store, name: str | None = None) -> S3Store:
-    """The bucket through the proxy, by a client that is quick to give up."""
-    config = client_config(read_timeout=0.5, retries={"mode": "standard", "total_max_attempts": 1})
+def through(proxy: FaultProxy, bucket: S3Store, fault: str = "") -> S3Store:
+    """The bucket through the proxy, by a client that asks once, and is quick to give up where a fault is to wait."""
+    patience = 1.5 if fault == "hang" else 30  # on a machine that is busy good answers take their time as well
+    config = client_config(read_timeout=patience, retries={"mode": "standard", "total_max_attempts": 1})
     return S3Store(
-        name or bucket.bucket,
+        bucket.bucket,
         client=boto3.client(
             "s3", endpoint_url=proxy.endpoint, region_name="us-east-1", config=config,
             aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"], aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
@@ -50,7 +51,7 @@ def again(sync: Syncer) -> bool:
 def test_a_listing_that_fails_keeps_everything(fault: str, proxy: FaultProxy, bucket: S3Store, tmp_path: Path):
     """s5cmd emptied the folder and said success."""
     publish(bucket, ONE)
-    sync = syncer(tmp_path, through(proxy, bucket))
+    sync = syncer(tmp_path, through(proxy, bucket, fault))
     assert sync.poll()
     proxy.fault = lambda seen: fault if seen.is_list else None  # type: ignore[return-value]
     for n in range(1, 4):
@@ -69,7 +70,7 @@ def test_a_download_that_fails_keeps_the_old_whole_version_and_the_others_are_de
     """objinsync put 20 empty files in the place of good ones and said success."""
     publish(bucket, ONE, "finance")
     publish(bucket, ONE, "zebra")
-    sync = syncer(tmp_path, through(proxy, bucket))
+    sync = syncer(tmp_path, through(proxy, bucket, fault))
     assert sync.poll()
     publish(bucket, TWO, "finance")
     publish(bucket, TWO, "zebra")

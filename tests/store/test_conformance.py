@@ -157,8 +157,13 @@ def test_the_tag_is_told_and_its_absence_too(store: Any):
 # --- what goes wrong, in one sentence each ------------------------------------------------------------------------
 
 
-def client(endpoint: str, key: str = KEYS["AWS_ACCESS_KEY_ID"], secret: str = KEYS["AWS_SECRET_ACCESS_KEY"]) -> Any:
-    config = client_config(read_timeout=0.5, connect_timeout=1, retries={"total_max_attempts": 1})
+def client(
+    endpoint: str,
+    key: str = KEYS["AWS_ACCESS_KEY_ID"],
+    secret: str = KEYS["AWS_SECRET_ACCESS_KEY"],
+    patience: float = 30,
+) -> Any:
+    config = client_config(read_timeout=patience, connect_timeout=patience, retries={"total_max_attempts": 1})
     return boto3.client(
         "s3", endpoint_url=endpoint, region_name="us-east-1", config=config, aws_access_key_id=key, aws_secret_access_key=secret
     )  # fmt: skip
@@ -176,7 +181,7 @@ CALLS: dict[str, Callable[[S3Store], Any]] = {
 def test_every_call_translates_every_fault(call: str, fault: str, proxy: FaultProxy):
     """Nothing of botocore's comes through, whatever the other side answers: a login page is no S3."""
     proxy.fault = lambda _: fault  # type: ignore[return-value]
-    store = S3Store("b-of-the-test", client=client(proxy.endpoint))
+    store = S3Store("b-of-the-test", client=client(proxy.endpoint, patience=0.5 if fault == "hang" else 30))
     if fault == "html" and call == "delete":
         return  # its answer has no contents to be wrong
     with pytest.raises(StoreError) as caught:
