@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -11,38 +10,53 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {
-    "tests/terraform/test_environments.py": "built",  # minutes of Terraform, once for these three
+    "tests/cluster/": "cluster",  # one control plane at a time is enough for two cores, and the cluster may be a given one
+    "tests/terraform/test_environments.py": "built",  # minutes of Terraform
     "tests/terraform/test_isolation.py": "built",
     "tests/terraform/test_roles_at_work.py": "built",
+    "tests/manage/test_charts.py": "rendered",  # the official chart for every case
+    "tests/policy/test_connections.py": "rendered",
+    "tests/policy/test_rules.py": "rendered",
+    "tests/render/test_inventory.py": "rendered",
 }
-"""Files that are one unit."""
+"""Files, or folders of them, that are one unit, since what they need is made once for all of them."""
 
 LONGEST = [
+    "cluster",
     "built",
+    "rendered",
+    "tests/ci/test_package.py",
     "tests/protocol/test_model.py",
+    "tests/terraform/test_recovery.py",
+    "tests/bench/test_bench.py",
+    "tests/demo/test_demo.py",
+    "tests/terraform/test_plan.py",
+    "tests/publisher/test_failures.py",
+    "tests/ci/test_platform.py",
+    "tests/terraform/test_rename.py",
+    "tests/terraform/test_refusals.py",
+    "tests/publisher/test_commands.py",
 ]
-"""Units that are begun first, so that no process is left alone with one at the end."""
+"""Units of more than half a minute. They are begun first, so that no process is left alone with one at the end."""
 
 
-def unit(nodeid: str, config: pytest.Config) -> str:
-    """What runs in one process, so that it makes once what its tests share: a file, but for those that belong together."""
+def unit(nodeid: str) -> str:
+    """The tests that one process runs without a break: those of a file, but for what belongs together."""
     file = nodeid.partition("::")[0]
-    if file.startswith("tests/cluster/") and (config.getoption("kubeconfig") or os.environ.get("KUBECONFIG")):
-        return "the cluster that was given"  # there is one, and each test wants it empty
-    return TOGETHER.get(file, file)
+    return next((name for start, name in TOGETHER.items() if file.startswith(start)), file)
 
 
 class Units(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
     """Gives a process that is about to have nothing left to do the next unit."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return unit(nodeid, self.config)
+        return unit(nodeid)
 
 
-def longest_first(items: Iterable[pytest.Item], config: pytest.Config) -> list[pytest.Item]:
+def longest_first(items: Iterable[pytest.Item]) -> list[pytest.Item]:
     """The tests in the order in which their units are begun; what has no rank stays as it was."""
     rank = {name: number for number, name in enumerate(LONGEST)}
-    return sorted(items, key=lambda item: rank.get(unit(item.nodeid, config), len(rank)))
+    return sorted(items, key=lambda item: rank.get(unit(item.nodeid), len(rank)))
 
 
 def times(reports: Iterable[Any]) -> list[str]:
@@ -53,7 +67,6 @@ def times(reports: Iterable[Any]) -> list[str]:
             part = report.nodeid.removeprefix("tests/").partition("/")[0]
             seconds[part] += report.duration
             tests[part] += report.when == "setup"
-    lines = [
-        f"{total:8.1f} s {tests[part]:5} tests  {part}" for part, total in sorted(seconds.items(), key=lambda s: -s[1])
-    ]
+    longest = sorted(seconds.items(), key=lambda part: -part[1])
+    lines = [f"{total:8.1f} s {tests[part]:5} tests  {part}" for part, total in longest]
     return [*lines, f"{sum(seconds.values()):8.1f} s {tests.total():5} tests  together"]

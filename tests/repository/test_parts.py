@@ -1,7 +1,8 @@
-"""What the sharing out of the suite names is there, and what belongs together goes to one process."""
+"""What the sharing out of the suite names is there, and what is made once is used by one process alone."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,41 +11,28 @@ import pytest
 from tests.helpers import parts
 
 ROOT = Path(__file__).parents[2]
+USES = {
+    "built": r"^def \w+\([^)]*\bbuilt\b",
+    "rendered": r"\b(official|inventory|official_facts)\(\w+\)|charts\.RENDERS",
+}
+"""How a file shows that it needs what a unit makes once."""
 
 
-class Config:
-    """Of a session with a cluster of somebody's, or without."""
-
-    def __init__(self, kubeconfig: str | None = None) -> None:
-        self.kubeconfig = kubeconfig
-
-    def getoption(self, name: str) -> Any:
-        return getattr(self, name)
-
-
-@pytest.fixture(autouse=True)
-def no_cluster_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-
-
-def test_every_file_that_is_named_is_there() -> None:
+def test_every_place_that_is_named_is_there() -> None:
     named = {*parts.TOGETHER, *parts.LONGEST} - set(parts.TOGETHER.values())
-    assert not [file for file in named if not (ROOT / file).is_file()]
+    assert not [place for place in named if not (ROOT / place).exists()]
 
 
-def test_every_file_that_uses_what_terraform_built_is_in_one_unit() -> None:
-    users = {
-        str(file.relative_to(ROOT))
-        for file in (ROOT / "tests/terraform").glob("test_*.py")
-        if "(built," in file.read_text() or "aws, built" in file.read_text()
-    }
-    assert users == {file for file, unit in parts.TOGETHER.items() if unit == "built"}
+@pytest.mark.parametrize("unit", USES)
+def test_who_needs_what_is_made_once_is_in_its_unit(unit: str) -> None:
+    files = {str(file.relative_to(ROOT)): file.read_text() for file in (ROOT / "tests").rglob("test_*.py")}
+    users = {file for file, text in files.items() if re.search(USES[unit], text, re.MULTILINE)}
+    assert users == {file for file in files if parts.unit(f"{file}::test") == unit}
 
 
-@pytest.mark.parametrize("kubeconfig", [None, "/home/somebody/config"])
-def test_a_cluster_that_was_given_is_used_by_one_process(kubeconfig: str | None) -> None:
-    files = ("tests/cluster/test_a.py::test_a", "tests/cluster/test_b.py::test_b[x::y]")
-    assert len({parts.unit(file, Config(kubeconfig)) for file in files}) == (1 if kubeconfig else 2)  # type: ignore[arg-type]
+def test_a_unit_is_a_file_or_what_belongs_together() -> None:
+    assert parts.unit("tests/a/test_b.py::Class::test[x/y::z]") == "tests/a/test_b.py"
+    assert parts.unit("tests/cluster/test_b.py::test") == parts.unit("tests/cluster/test_c.py::test") == "cluster"
 
 
 def test_times_are_summed_by_folder() -> None:
@@ -52,12 +40,7 @@ def test_times_are_summed_by_folder() -> None:
         return pytest.TestReport(f"tests/{path}", (path, 0, ""), {}, "passed", None, when, duration=seconds)
 
     lines = parts.times(
-        [
-            report("a/b.py::x", "setup", 1.0),
-            report("a/b.py::x", "call", 2.0),
-            report("c/d.py::y", "setup", 4.0),
-            "a warning",
-        ]
+        [report("a/b.py::x", "setup", 1), report("a/b.py::x", "call", 2), report("c/d.py::y", "setup", 4), "a warning"]
     )
     assert [line.split() for line in lines] == [
         ["4.0", "s", "1", "tests", "c"],
