@@ -44,8 +44,7 @@ class Cluster:
         built = [str(programs())] if self.fake else []
         found = [str(Path(helm() or "helm").parent)]
         path = os.pathsep.join([*built, *found, os.environ["PATH"]])
-        memory_for_time = {"GOGC": "400"}  # an eighth of what Helm's and kubectl's work costs
-        return {**inherited, **memory_for_time, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
+        return {**inherited, "KUBECONFIG": str(self.kubeconfig), "PATH": path}
 
     def run(
         self, *words: str | Path, check: bool = True, stdin: str = "", **env: str
