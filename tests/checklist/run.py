@@ -37,7 +37,7 @@ class Run:
     @property
     def name(self) -> str:
         """Short, for the table."""
-        return f"run of {self.document['start_date'][:19].replace('T', ' ')}"
+        return f"run of {self._start[:19].replace('T', ' ')}"
 
     @cached_property
     def tasks(self) -> list[dict[str, Any]]:
@@ -101,7 +101,7 @@ class Run:
     def follower(self) -> str | None:
         """The first run of the indicators' DAG that this one caused."""
         dag_id = self.settings.indicators_dag
-        since = {"run_after_gte": self.document["start_date"], "order_by": "run_after"}
+        since = {"run_after_gte": self._start, "order_by": "run_after"}
         for run in self.api.all(f"dags/{dag_id}/dagRuns", "dag_runs", **since):
             if run["dag_run_id"] in self.xcoms:
                 return f"run {run['dag_run_id']} of {dag_id}, triggered by a task of the {self.name}"
@@ -112,6 +112,11 @@ class Run:
     def _by_asset(self, run: dict[str, Any]) -> bool:
         events = self.api.get(f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents") or {}
         return any(event["source_run_id"] == self.id for event in events.get("asset_events", []))
+
+    @property
+    def _start(self) -> str:
+        """One that was marked failed in the queue never started."""
+        return str(self.document["start_date"] or self.document["run_after"])
 
     @property
     def _path(self) -> str:
@@ -139,7 +144,7 @@ class Run:
     def _pods(self, kube: Kube) -> dict[str, tuple[Any, Any]]:
         """Requests of the pods that are still there, by name."""
         found = kube.objects("pods", self.settings.jobs_namespace, dag_id=self.settings.load_dag) or []
-        start, end = self.document["start_date"], self.document["end_date"]
+        start, end = self._start, self.document["end_date"] or "9"
         ours = [pod for pod in found if start[:19] <= pod["metadata"]["creationTimestamp"][:19] <= end[:19]]
         return {pod["metadata"]["name"]: _requests(_base(pod).get("resources")) for pod in ours}
 

@@ -26,7 +26,7 @@ def revision_before() -> str:
     if _git("rev-parse", "--is-shallow-repository") != "false":
         return ""
     release = _git("describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^")
-    return release or f"{_git('log', '-1', '--format=%H', '--', 'charts', 'values')}^"
+    return release or f"{_git('log', '-1', '--format=%H', '--', 'charts', 'values', ':!*.md')}^"
 
 
 def of_revision(revision: str, folder: Path) -> Path:

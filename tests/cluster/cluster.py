@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -17,6 +18,13 @@ from scripts.layers.environments import NAMESPACE, ROOT
 from tests.cluster.control_plane import programs
 
 JOBS = "etl-jobs"
+ELSEWHERE = (
+    "AWS_",
+    "AIRFLOW_",
+    "HELM_KUBE",
+    "HELM_NAMESPACE",
+    "HELM_DRIVER",
+)  # what would lead a tool to another place
 Objects = list[dict[str, Any]]
 
 
@@ -40,7 +48,7 @@ class Cluster:
     @property
     def env(self) -> dict[str, str]:
         """For every tool."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AIRFLOW_"))}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ELSEWHERE)}
         built = [str(programs())] if self.fake else []
         found = [str(Path(helm() or "helm").parent)]
         path = os.pathsep.join([*built, *found, os.environ["PATH"]])
@@ -50,10 +58,18 @@ class Cluster:
         self, *words: str | Path, check: bool = True, stdin: str = "", **env: str
     ) -> subprocess.CompletedProcess[str]:
         """A command. Raises Failed when `check` and it failed."""
-        done = subprocess.run(
-            [str(word) for word in words], env={**self.env, **env}, cwd=self.checkout, input=stdin,
-            capture_output=True, text=True, check=False, timeout=240,
+        command = [str(word) for word in words]
+        process = subprocess.Popen(
+            command, env={**self.env, **env}, cwd=self.checkout, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=240)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # what manage.sh started would go on alone
+            process.wait()
+            raise
+        done = subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
         if check and done.returncode:
             raise Failed(
                 f"{' '.join(map(str, words))} ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-5000:]}"

@@ -1,8 +1,7 @@
-"""A cluster for each test: one of our own, which is up in seconds, or the one that KUBECONFIG or --kubeconfig names."""
+"""A cluster for each test: one of our own, which is up in seconds, or the one that --kubeconfig names."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,17 +14,19 @@ import pytest
 from scripts.layers.chart import helm
 from scripts.layers.environments import NAMESPACE, ROOT
 from tests.cluster.__main__ import READY
-from tests.cluster.cluster import JOBS, Cluster
+from tests.cluster.cluster import JOBS, Cluster, Failed
 from tests.cluster.control_plane import NotBuilt, programs
 
 
 def given(config: pytest.Config) -> Path | None:
-    """The existing cluster that the tests are to use, as pytest-helm-charts finds it."""
-    name = config.getoption("kubeconfig") or os.environ.get("KUBECONFIG")
+    """The existing cluster that the tests are to use. Never the environment's KUBECONFIG: that is what somebody works with."""
+    name = config.getoption("kubeconfig")
     return Path(name) if name else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if kubeconfig := given(config):
+        refuse_where_airflow_lives(Cluster(kubeconfig, fake=False))
     for item in items:
         if item.get_closest_marker("fake_nodes") and given(config):
             item.add_marker(
@@ -68,7 +69,11 @@ class Start:
         """And wait for it."""
         assert self.process.stdin
         self.process.stdin.close()
-        self.process.wait(30)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # its parts die with it
+            self.process.wait()
 
 
 @contextmanager
@@ -86,22 +91,33 @@ def our_own(log: Path, start: Start | None = None) -> Iterator[Cluster]:
 AHEAD: list[Start] = []
 
 
-def pytest_sessionfinish() -> None:
-    for start in AHEAD:
-        start.end()
+@pytest.fixture(scope="package", autouse=True)
+def nothing_ahead_at_the_end() -> Iterator[None]:
+    yield
+    while AHEAD:
+        AHEAD.pop().end()
+
+
+def refuse_where_airflow_lives(cluster: Cluster) -> None:
+    """Ends the run before anything is changed, also where the cluster does not say which namespaces it has."""
+    try:
+        namespaces = {one["metadata"]["name"] for one in cluster.objects("namespaces")}
+    except Failed as error:
+        reason = str(error).strip().splitlines()[-1]
+        pytest.exit(f"the namespaces of {cluster.kubeconfig} cannot be listed, so nothing was begun: {reason}", 2)
+    if there := sorted(namespaces & {NAMESPACE, JOBS}):
+        pytest.exit(
+            f"{cluster.kubeconfig} has the namespace {' and '.join(there)}: these tests install and uninstall there, "
+            "so nothing was begun; `make verify-cluster` looks only",
+            2,
+        )
 
 
 @contextmanager
 def existing(kubeconfig: Path) -> Iterator[Cluster]:
     """Somebody's cluster: refused where Airflow or jobs live, and left as it was found."""
     cluster = Cluster(kubeconfig, fake=False)
-    there = [
-        name
-        for name in (NAMESPACE, JOBS)
-        if not cluster.run("kubectl", "get", "namespace", name, check=False).returncode
-    ]
-    if there:
-        pytest.fail(f"{kubeconfig} has the namespace {' and '.join(there)}: these tests install and uninstall there; `make verify-cluster` looks only", pytrace=False)  # fmt: skip
+    refuse_where_airflow_lives(cluster)
     try:
         yield cluster
     finally:

@@ -5,13 +5,10 @@ No container: the programs are built from tests/cluster/go.mod (`make tools`). E
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import secrets
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +19,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.helpers.parent import die_with_parent
 from tests.helpers.ports import free_port
 from tests.helpers.s3_servers import CACHE
 
@@ -45,12 +43,6 @@ def programs() -> Path:
     if missing:
         raise NotBuilt(f"the control plane is not built: {', '.join(missing)} not in {folder} (make tools)")
     return folder
-
-
-def die_with_parent() -> None:
-    """For `preexec_fn`: the kernel ends this process with its parent, whatever ends that. Linux only, else nothing."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 @dataclass
@@ -118,7 +110,7 @@ class ControlPlane:
             "--unsafe-no-fsync",
             "--log-level=warn",
         )
-        self._wait(lambda: httpx.get(f"{clients}/health").json()["health"] == "true")
+        self.wait(lambda: httpx.get(f"{clients}/health").json()["health"] == "true")
 
     def _start_api_server(self) -> None:
         port = free_port()
@@ -141,10 +133,10 @@ class ControlPlane:
             f"--default-unreachable-toleration-seconds={TOLERATED}",
         )
         server, authority = f"https://127.0.0.1:{port}", self.folder / "apiserver.crt"
-        self._wait(authority.exists)
+        self.wait(authority.exists)
         self._write_kubeconfig(server, authority)
         with httpx.Client(verify=str(authority), headers={"Authorization": f"Bearer {self._token}"}) as client:
-            self._wait(lambda: client.get(f"{server}/readyz").text == "ok")
+            self.wait(lambda: client.get(f"{server}/readyz").text == "ok")
 
     def _write_kubeconfig(self, server: str, authority: Path) -> None:
         document = {
@@ -193,7 +185,8 @@ class ControlPlane:
                 preexec_fn=die_with_parent,
             )
 
-    def _wait(self, ready: Callable[[], bool]) -> None:
+    def wait(self, ready: Callable[[], bool]) -> None:
+        """Until it says so. Raises TimeoutError, and RuntimeError when a part ends."""
         deadline = time.monotonic() + START
         while time.monotonic() < deadline:
             self.check()

@@ -66,12 +66,13 @@ WATCHED = (
 )
 
 
-def act_on_changes(api: client.ApiClient, actors: list[Actor], go_on: Callable[[], bool]) -> None:
-    """Look and let each act, then wait until something changes; until `go_on`, asked at least once a second, says no."""
+def act_on_changes(api: client.ApiClient, actors: list[Actor], check: Callable[[], None]) -> None:
+    """Look and let each act, then wait until something changes; for ever, or until `check`, called each second, raises."""
     changed = threading.Event()
     for path in WATCHED:
         threading.Thread(target=_watch, args=(api, path, changed), daemon=True).start()
-    while go_on():
+    while True:
+        check()
         if not changed.wait(1):
             continue
         changed.clear()

@@ -10,10 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from scripts.layers.environments import NAMESPACE, ROOT
 from tests.cluster.__main__ import READY
@@ -105,24 +107,67 @@ def test_programs_that_are_not_built_are_a_sentence(tmp_path: Path) -> None:
 
 def run_on(cluster: Cluster, *words: str) -> str:
     """The suite on a cluster that is given."""
-    env = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", *words]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False).stdout
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-rs",
+        f"--kubeconfig={cluster.kubeconfig}",
+        *words,
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=cluster.env, capture_output=True, text=True, check=False)
+    return re.sub(r"\s+", " ", done.stdout + done.stderr)
 
 
 def test_on_a_given_cluster_nothing_is_switched_off_and_airflow_s_namespace_is_safe(tmp_path: Path) -> None:
     with our_own(tmp_path / "log") as cluster:
         said = run_on(cluster, "tests/cluster/test_rounds.py")
-        assert f"needs nodes that can be switched off, and {cluster.kubeconfig} is used" in re.sub(r"\s+", " ", said)
+        assert f"needs nodes that can be switched off, and {cluster.kubeconfig} is used" in said
         cluster.kubectl("create", "namespace", NAMESPACE)
         said = run_on(cluster, "tests/cluster/test_packages.py")
-        assert "has the namespace airflow: these tests install and uninstall there" in said
-        assert " passed" not in said
+        assert "has the namespace airflow: these tests install and uninstall there, so nothing was begun" in said
+        assert " passed" not in said and " failed" not in said
+
+
+def test_a_given_cluster_that_hides_its_namespaces_is_left_alone(tmp_path: Path) -> None:
+    """An answer that did not come must never look like a cluster without Airflow: its namespaces would be deleted at the end."""
+    with our_own(tmp_path / "log") as cluster:
+        cluster.kubectl("create", "namespace", NAMESPACE)
+        cluster.kubectl("create", "clusterrole", "blind", "--verb=create,delete", "--resource=namespaces")
+        cluster.kubectl("create", "clusterrolebinding", "blind", "--clusterrole=blind", "--user=blind")
+        document = yaml.safe_load(cluster.kubeconfig.read_text())
+        document["users"][0]["user"]["as"] = "blind"
+        blind = tmp_path / "kubeconfig"
+        blind.write_text(yaml.safe_dump(document))
+        said = run_on(replace(cluster, kubeconfig=blind), "tests/cluster/test_packages.py")
+        assert "cannot be listed, so nothing was begun" in said and "forbidden" in said
+        assert cluster.kubectl("get", "namespace", NAMESPACE, "--output=jsonpath={.status.phase}") == "Active"
+
+
+def test_the_environment_s_kubeconfig_is_not_asked_for(
+    pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/somebody/s/cluster")
+    assert given(pytestconfig) is None
+
+
+def test_killed_while_it_comes_up_it_ends_too() -> None:
+    starter = subprocess.Popen([sys.executable, "-c", STARTER], cwd=ROOT, stdout=subprocess.DEVNULL)
+    process = psutil.Process(starter.pid)
+    parts: list[psutil.Process] = []
+    while "etcd" not in [part.name() for part in parts]:
+        assert starter.poll() is None
+        parts = process.children(recursive=True)
+    starter.kill()
+    starter.wait()
+    assert all_end(parts)
 
 
 def test_make_test_does_not_use_the_cluster_that_somebody_works_with() -> None:
     shown = subprocess.run(
-        ["make", "--eval", 'show:; @echo "[$${KUBECONFIG-}]"', "show"],
+        ["make", "--no-print-directory", "--eval", 'show:; @echo "[$${KUBECONFIG-}]"', "show"],
         cwd=ROOT, env={**os.environ, "KUBECONFIG": "/somebody/s/cluster"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert shown.stdout.strip() == "[]"

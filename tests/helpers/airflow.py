@@ -19,6 +19,8 @@ from typing import Any
 import sqlalchemy as sql
 import yaml
 
+from tests.helpers.parent import end_with_parent
+
 ROOT = Path(__file__).parents[2]
 AIRFLOW = Path(sys.executable).with_name("airflow")
 
@@ -94,7 +96,12 @@ class Airflow:
         """Start a component in a process group of its own, its output in `<home>/<component>.log`."""
         with (self.home / f"{args[0]}.log").open("ab") as log:
             return subprocess.Popen(
-                [AIRFLOW, *args], env=self.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                [AIRFLOW, *args],
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=end_with_parent,
             )
 
     @contextmanager

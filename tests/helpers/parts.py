@@ -10,7 +10,6 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {
-    "tests/cluster/": "cluster",  # one control plane at a time is enough for two cores, and the cluster may be a given one
     "tests/terraform/test_environments.py": "built",  # minutes of Terraform
     "tests/terraform/test_isolation.py": "built",
     "tests/terraform/test_roles_at_work.py": "built",
@@ -22,8 +21,13 @@ TOGETHER = {
 """Files, or folders of them, that are one unit, since what they need is made once for all of them."""
 
 LONGEST = [
-    "cluster",
     "built",
+    "tests/cluster/test_deploys.py",
+    "tests/cluster/test_rounds.py",
+    "tests/cluster/test_permissions.py",
+    "tests/cluster/test_checklist.py",
+    "tests/cluster/test_incident.py",
+    "tests/cluster/test_lifecycle.py",
     "rendered",
     "tests/ci/test_package.py",
     "tests/protocol/test_model.py",

@@ -41,6 +41,18 @@ def test_fields_that_left_are_named_once_and_by_the_names_in_lists(tmp_path: Pat
     ]
 
 
+def test_two_mounts_of_one_volume_are_two(tmp_path: Path) -> None:
+    mounts = [{"name": "config", "mountPath": "/a"}, {"name": "config", "mountPath": "/b"}]
+    assert gone(tmp_path, [thing("a", volumeMounts=mounts)], [thing("a", volumeMounts=mounts[:1])]) == [
+        "would be removed: Thing/a: volumeMounts./b"
+    ]
+
+
+def test_things_of_one_name_in_two_namespaces_are_two(tmp_path: Path) -> None:
+    there = {"kind": "Thing", "metadata": {"name": "a", "namespace": "etl-jobs"}}
+    assert gone(tmp_path, [thing("a"), there], [thing("a")]) == ["would be deleted: Thing/a in etl-jobs"]
+
+
 def test_a_field_set_to_null_is_as_good_as_none(tmp_path: Path) -> None:
     assert gone(tmp_path, [thing("a", spec={"x": None})], [thing("a", spec={})]) == []
 

@@ -377,7 +377,7 @@ def test_a_cluster_that_does_not_answer_is_one_sentence(operator: Operator) -> N
     assert (done.returncode, done.stdout) == (1, "")
     assert (
         done.stderr.splitlines()[-1]
-        == "manage.sh: the cluster of context gone does not answer; name another with --context."
+        == "manage.sh: the cluster of context gone does not answer; name another with --context, or another file in KUBECONFIG."
     )
 
 
