@@ -32,7 +32,6 @@ def test_who_needs_what_is_made_once_is_in_its_unit(unit: str) -> None:
 
 def test_a_unit_is_a_file_or_what_belongs_together() -> None:
     assert parts.unit("tests/a/test_b.py::Class::test[x/y::z]") == "tests/a/test_b.py"
-    assert parts.unit("tests/cluster/test_b.py::test") == parts.unit("tests/cluster/test_c.py::test") == "cluster"
 
 
 def test_times_are_summed_by_folder() -> None:
