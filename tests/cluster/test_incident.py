@@ -130,6 +130,21 @@ def test_the_guide_s_steps_end_it(cluster: Cluster, keep: bool) -> None:
         assert "airflow-dags" not in claims
 
 
+def test_what_the_shipped_values_make_of_it_ends_it(cluster: Cluster) -> None:
+    """On the same workloads, without Helm and the charts."""
+    install_the_incident(cluster, "inventory")
+    began = datetime.now(UTC)
+    old, new = (
+        {(each["kind"], each["metadata"]["name"]) for each in from_inventory.objects(read(case), NAMESPACE)}
+        for case in (INCIDENT, PI)
+    )
+    for kind, name in old - new:  # as an upgrade does
+        cluster.kubectl("delete", kind, name, "--namespace", NAMESPACE, "--wait=false")
+    apply(cluster, read(PI), NAMESPACE)
+    cluster.wait("every pod to start", cluster.settled)
+    assert not readers(cluster) and not cluster.multi_attach(since=began)
+
+
 def test_no_inventory_shares_a_volume_between_nodes(cluster: Cluster) -> None:
     """Every environment, delivery, executor and option on the real controllers at once."""
     for case in CASES:
