@@ -18,6 +18,7 @@ from scripts.layers.environments import NAMESPACE, ROOT
 from tests.cluster.control_plane import programs
 
 JOBS = "etl-jobs"
+EVERYWHERE = "*"  # in place of a namespace
 ELSEWHERE = (
     "AWS_",
     "AIRFLOW_",
@@ -94,9 +95,8 @@ class Cluster:
 
     def objects(self, kinds: str, namespace: str = NAMESPACE, *words: str) -> Objects:
         """As JSON; `kinds` as kubectl takes them."""
-        items: Objects = json.loads(self.kubectl("get", kinds, "--namespace", namespace, "--output", "json", *words))[
-            "items"
-        ]
+        where = ["--all-namespaces"] if namespace == EVERYWHERE else ["--namespace", namespace]
+        items: Objects = json.loads(self.kubectl("get", kinds, *where, "--output", "json", *words))["items"]
         return items
 
     def multi_attach(self, namespace: str = NAMESPACE, since: datetime | None = None) -> dict[str, str]:
@@ -131,7 +131,7 @@ class Cluster:
                 raise Failed(
                     f"not within {seconds:g} s: {says}\n{self.kubectl('get', 'pods,events', '--all-namespaces')}"
                 )
-            time.sleep(0.2)
+            time.sleep(0.5)  # each look is a kubectl, a tenth of a second of a core
         return value
 
 

@@ -5,6 +5,7 @@ Without the charts the same is shown with workloads built again from the kept in
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ import yaml
 from scripts.layers.chart import archive, cached, versions
 from scripts.layers.environments import NAMESPACE, ROOT
 from tests.cluster import from_inventory
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import EVERYWHERE, Cluster
 from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, ours
 from tests.helpers.facts import Facts, merge, take
 from tests.helpers.inventory import read
@@ -147,8 +148,14 @@ def test_what_the_shipped_values_make_of_it_ends_it(cluster: Cluster) -> None:
 
 def test_no_inventory_shares_a_volume_between_nodes(cluster: Cluster) -> None:
     """Every environment, delivery, executor and option on the real controllers at once."""
-    for case in CASES:
-        cluster.kubectl("create", "namespace", str(case))
-        apply(cluster, merge(read(case), take(ours(case))), str(case))
-    cluster.wait("every pod to start", lambda: all(cluster.settled(str(case)) for case in CASES), seconds=180)
-    assert not [case for case in CASES if cluster.multi_attach(str(case))]
+    places = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": str(case)}} for case in CASES]
+    workloads = [
+        each for case in CASES for each in from_inventory.objects(merge(read(case), take(ours(case))), str(case))
+    ]
+    everything = {"apiVersion": "v1", "kind": "List", "items": [*places, *workloads]}
+    cluster.kubectl("apply", "--server-side", "--filename", "-", stdin=json.dumps(everything))
+    cluster.wait("every pod to start", lambda: cluster.settled(EVERYWHERE), seconds=180)
+    assert {each["metadata"]["namespace"] for each in cluster.objects("deployments", EVERYWHERE)} == set(
+        map(str, CASES)
+    )
+    assert not cluster.multi_attach(EVERYWHERE)
