@@ -11,10 +11,10 @@ from scripts.layers.chart import versions
 from scripts.layers.environments import NAMESPACE
 from tests.cluster.cluster import JOBS, Cluster
 from tests.cluster.conftest import our_own
+from tests.cluster.deployment import DATABASE
 from tests.cluster.packages import outputs
 
 LIMIT = 60  # seconds
-DATABASE = "postgresql://airflow:secret@db.example.org:5432/airflow"
 
 
 def run(quick: bool = False) -> dict[str, Any]:
