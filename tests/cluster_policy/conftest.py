@@ -60,11 +60,11 @@ class Policies:
         return self.airflow.home / "config" / "policy.json"
 
     def emptied(self) -> Policies:
-        """Itself, as it was at the start."""
+        """Itself, as it was at the start. The folders stay: a program that looks while one is away calls it missing for ever."""
         self.say()
         for folder in (self.airflow.dags, self.lib):
-            shutil.rmtree(folder)
-            folder.mkdir()
+            for entry in folder.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
         return self
 
     @property

@@ -220,6 +220,7 @@ def _bag(root: str) -> BundleDagBag:
 
 def answer(line: str, output: int) -> None:
     """Answer a question in this process and end it."""
+    importlib.invalidate_caches()  # what is in the folders was put there since the program began
     question = json.loads(line)
     try:
         result = globals()[question.pop("ask")](**question)
