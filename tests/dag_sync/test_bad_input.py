@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import dag_tree
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -97,12 +98,14 @@ BAD_MANIFESTS: dict[str, dict[str, Any]] = {
     "an ignore file that brings back": {"files": {"sub/.airflowignore": b"!*\n"}},
     "an ignore file that brings back after a lone CR": {"files": {"sub/.airflowignore": b"x\r!..*\n"}},
     "an ignore file with a backslash before a lone CR": {"files": {".airflowignore": b"a\\\rb\n"}},
+    "an ignore file that brings back far down": {"files": {".airflowignore": b"#" * protocol.MAX_PYTHON_BYTES + b"\n!*\n"}},
     "an ignore file that is not UTF-8": {"files": {".airflowignore": b"\xff"}},
     "Python that does not compile": {"files": {"a.py": b"def (:\n"}},
     "Python with a NUL": {"files": {"a.py": b"x = 1\0\n"}},
     "Python in no encoding": {"files": {"a.py": b"# coding: no-such\n"}},
     "Python nested deeply": {"files": {"a.py": b"(" * 200_000 + b")" * 200_000}},
     "Python of many minus signs": {"files": {"a.py": b"x = " + b"-" * 400_000 + b"1"}},
+    "legal Python that needs 300 MiB": {"files": {"a.py": b"f()\n" * 128_000}},
     "Python that needs memory": {"files": {"a.py": b"x = [" + b"(1,)," * 100_000 + b"]\n", "b.py": b"x = {" + b"a:b," * 120_000 + b"}\n" , "c.py": b"x = " + b"a." * 250_000 + b"a\n"}},
 }  # fmt: skip
 
@@ -153,7 +156,7 @@ def test_a_bad_version_is_refused_and_the_one_before_served_by_old_and_new_pods(
 UNUSABLE = {
     "up": "../escaped.py", "up and up": "p/../../../../escaped.py", "absolute": "/tmp/escaped.py", "empty part": "a//b.py", "dot": "./a.py",
     "folder": "sub/", "empty": "", "tab": "a\tb.py", "control": "a\x01.py", "line break": "a\nb.py", "NUL": "a\0b.py",
-    "300 characters": "n" * 300 + ".py", "513 bytes": "d/" * 255 + "abc.py", "hidden": ".git/config", "store": ".store/x.py", "backslash": "..\\a.py",
+    "300 characters": "n" * 300 + ".py", "255 bytes in 87 characters": "漢" * 84 + ".py", "513 bytes": "d/" * 255 + "abc.py", "hidden": ".git/config", "store": ".store/x.py", "backslash": "..\\a.py",
     "cache": "__pycache__/a.pyc", "blank at the end": "a.py ", "surrogate": "\ud800.py", "ignore file as folder": ".airflowignore/a.py",
     "line separator": "a\u2028b.py", "right to left": "a\u202ebc.py",
 }  # fmt: skip
@@ -210,6 +213,20 @@ def test_an_object_beside_the_pointers_is_not_taken_for_one(key: str, tmp_path: 
     sync = syncer(tmp_path, memory)
     assert sync.poll() and sync.poll()
     assert sync.counts["noop"] == 1 and served(tmp_path) == GOOD and set(sync.packages) == {"sales"}
+
+
+def test_a_compiler_that_is_killed_accepts_nothing(tmp_path: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch):
+    """By the kernel for its memory, or by its limit of time."""
+    publish(memory, GOOD)
+    sync = syncer(tmp_path / "dags", memory)
+    sync.poll()
+    killer = tmp_path / "killer.py"
+    killer.write_text("import os, sys\nsys.stderr.write('a.py')\nsys.stderr.flush()\nos.kill(os.getpid(), 9)\n")
+    monkeypatch.setattr(dag_tree, "COMPILER", killer)
+    publish(memory, {"a.py": b"x = 2\n"})
+    sync.poll()
+    assert action(sync) == "refused" and "a.py: does not compile: it ended the compiler (status -9)" in reason(sync)
+    assert served(tmp_path / "dags") == GOOD
 
 
 def test_five_bad_versions_in_a_row_fall_back_alike_and_a_sixth_keeps_what_a_pod_has(tmp_path: Path, memory: Memory):

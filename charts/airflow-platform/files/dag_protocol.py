@@ -183,8 +183,8 @@ def check_paths(paths: Iterable[str]) -> None:
 
 
 def max_bytes(path: str) -> int:
-    """Largest size in bytes that a file of this name may have."""
-    return MAX_PYTHON_BYTES if path.endswith(".py") else MAX_FILE_BYTES
+    """Largest size in bytes that a file of this name may have. An ignore file is read whole, and each pattern compiled."""
+    return MAX_PYTHON_BYTES if path.endswith((".py", IGNORE_FILE)) else MAX_FILE_BYTES
 
 
 def check_sizes(sizes: Mapping[str, int]) -> None:
