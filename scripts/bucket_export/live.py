@@ -30,12 +30,11 @@ def rebuild(folder: Folder, environment: str, versions: Iterable[Version]) -> tu
     _remove(new)
     new.mkdir()
     for key, version in sorted(pointers.items()):
-        package = key.removeprefix(prefix).removesuffix(".json")
         try:
-            if _write(folder, environment, protocol.check_package(package), version, new):
+            package = protocol.check_package(key.removeprefix(prefix).removesuffix(".json"))
+            if _write(folder, environment, package, version, new):
                 packages.append(package)
         except ProtocolError as error:
-            _remove(new / package)
             warnings.append(f"{key!r} cannot be followed, so {folder.live} lacks that package: {error}")
     _remove(folder.live)
     new.rename(folder.live)
@@ -43,20 +42,21 @@ def rebuild(folder: Folder, environment: str, versions: Iterable[Version]) -> tu
 
 
 def _write(folder: Folder, environment: str, package: str, version: Version, new: Path) -> bool:
-    """Write the package's files below `new`, unless it is removed. Raises ProtocolError."""
+    """Write the package's files below `new`, unless it is removed. Raises ProtocolError, and has written nothing then."""
     pointer = protocol.decode_pointer(_read(folder, version.sha256, protocol.MAX_POINTER_BYTES), environment, package)
     if pointer.removed:
         return False
     manifest = _manifest(folder, environment, package, pointer)
-    root = new / package / "dags"
-    root.mkdir(parents=True)
-    for file in manifest.files:  # their paths are checked: none leaves `root`
+    for file in manifest.files:
         source = folder.file(file.sha256)
         if not source.is_file() or source.stat().st_size != file.size:
             raise ProtocolError(f"{file.path} of version {manifest.version} is not in the bucket")
+    root = new / package / "dags"
+    root.mkdir(parents=True)
+    for file in manifest.files:  # their paths are checked: none leaves `root`
         target = root / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        shutil.copyfile(folder.file(file.sha256), target)
     return True
 
 

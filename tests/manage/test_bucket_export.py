@@ -200,6 +200,22 @@ def test_the_live_trees_can_be_published(place: Place, new_bucket: Any, moto: S3
     assert files == {f"dev/sales/dags/{path}": data for path, data in FIRST.items()}
 
 
+@pytest.mark.parametrize("name", ["", "..", "../objects", "{victim}", "sales/../../objects"])
+def test_a_pointer_with_an_unusable_name_takes_nothing_away(
+    name: str, moto: S3Server, place_on: Callable[..., Place], tmp_path: Path
+) -> None:
+    """Whoever may write a pointer by hand must not reach the operator's disk."""
+    place, victim = place_on(moto), tmp_path / "victim"
+    used(place.store)
+    victim.mkdir()
+    (victim / "precious").write_text("x")
+    write(place.store, "pointers/dev/" + name.format(victim=victim) + ".json", b"{")
+    assert "not usable" in place.export().ok().err
+    assert (victim / "precious").exists() and len(place.index) == len(place.history())
+    assert {path.name for path in (place.folder / "live").iterdir()} == {"sales", "other"}
+    place.export().ok()
+
+
 def test_a_removed_package_has_no_live_tree_and_a_damaged_one_is_told(place: Place) -> None:
     from airflow_dag_publisher import publishing
 
