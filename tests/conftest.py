@@ -11,10 +11,11 @@ import pytest
 
 from dag_store import S3Store
 from scripts.layers.chart import archive
-from tests.helpers import parts
+from scripts.pinned import program
+from tests.helpers import bounds, parts
 from tests.helpers.charts import RENDERS
 from tests.helpers.fault_proxy import FaultProxy
-from tests.helpers.s3_servers import S3Server, running, versitygw
+from tests.helpers.s3_servers import S3Server, running
 
 collect_ignore = ["checklist"]  # of a cluster that somebody names: make verify-cluster
 os.environ.setdefault(
@@ -22,13 +23,29 @@ os.environ.setdefault(
 )  # Helm and Terraform live for seconds: less collecting saves a fifth and a tenth of them
 
 
-def pytest_report_header() -> str:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", help="run what is exhaustive whole, whether its files changed or not"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
     found = archive()
-    return (
+    changed = bounds.changed()
+    return [
         f"chart: rendered from {found.name}"
         if found
-        else "chart: no archive, the policies run on tests/render/inventory"
-    )
+        else "chart: no archive, the policies run on tests/render/inventory",
+        "exhaustive tests: "
+        + ("in full" if config.getoption("full") else f"in part{', in full: ' if changed else ''}{', '.join(changed)}"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def in_full(pytestconfig: pytest.Config) -> Callable[[str], bool]:
+    """Whether a subject of helpers/bounds.py is to be run whole."""
+    changed = bounds.changed()
+    return lambda subject: bool(pytestconfig.getoption("full")) or subject in changed
 
 
 def pytest_sessionfinish() -> None:
@@ -61,8 +78,8 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    if not versitygw().exists():
-        pytest.skip(f"versitygw is not built: {versitygw()} (make tools)")
+    if not program("versitygw").exists():
+        pytest.skip(f"versitygw is not built: {program('versitygw')} (make tools)")
     with running("versitygw", tmp_path_factory.mktemp("versitygw")) as server:
         yield server
 

@@ -6,6 +6,8 @@ lists what broke earlier protocols here.
 
 from __future__ import annotations
 
+import itertools
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,11 +20,13 @@ import dag_package
 import dag_protocol as protocol
 from airflow_dag_publisher import publishing
 from airflow_dag_publisher.publishing import Wanted
-from dag_package import Session
+from dag_package import LostRace, Session
 from dag_store import StoreError, Unanswered
 from tests.helpers.memory_store import MemoryStore, Paused, Replay, Request
 
 FILES = "dev/sales/dags/"
+SOME = 6_000  # states of a pair, where not all are to be seen
+RESTARTS = 0.02  # of the states that are chosen
 CONTENTS = {
     "base": {"a.py": b"0", "b.py": b"0", "gone.py": b"0"},
     "before": {"a.py": b"9", "b.py": b"0", "gone.py": b"0"},
@@ -121,11 +125,12 @@ def number_of_answer(answer: Any) -> int:
 
 @dataclass(frozen=True)
 class State:
-    """A bucket, the answers that each program was given, and whether the edit by hand is still to come."""
+    """A bucket, the answers that each program was given, and what is still to come: the edit by hand, answers that get lost."""
 
     bucket: int
     answers: tuple[tuple[int, ...], ...]
     edit_to_come: bool
+    losses_to_come: int
 
     @property
     def store(self) -> MemoryStore:
@@ -152,11 +157,23 @@ def commutes(request: Request) -> bool:
 
 
 def explore(
-    store: MemoryStore, programs: list[Callable[[Any], Any]], edit: bool, lost_answers: bool = False
+    store: MemoryStore,
+    programs: list[Callable[[Any], Any]],
+    edit: bool,
+    losses: int = 0,
+    most: int | None = None,
 ) -> Iterator[tuple[State, list[Ended | None]]]:
-    """Yield every reachable state, with how each program ended (None: it has not)."""
-    todo = [State(number_of_bucket(store), ((),) * len(programs), edit)]
-    seen = set(todo)
+    """Yield every reachable state, with how each program ended (None: it has not).
+
+    Args:
+        store: the bucket at the start.
+        programs: that run at once.
+        edit: whether somebody edits a file by hand meanwhile.
+        losses: so many writes get no answer at most, each of which may have arrived or not.
+        most: states; of more than these a choice that is the same in every run.
+    """
+    todo = [State(number_of_bucket(store), ((),) * len(programs), edit, losses)]
+    seen, chance = set(todo), random.Random(0)
     steps_of = [cache(partial(next_step, program)) for program in programs]
 
     def visit(state: State) -> None:
@@ -164,7 +181,12 @@ def explore(
             seen.add(state)
             todo.append(state)
 
-    while todo:
+    for _ in itertools.count() if most is None else range(most):
+        if not todo:
+            return
+        if most is not None and chance.random() < RESTARTS:  # else all would be ends of one beginning
+            other = chance.randrange(len(todo))
+            todo[other], todo[-1] = todo[-1], todo[other]
         state = todo.pop()
         steps = [step(answers) for step, answers in zip(steps_of, state.answers, strict=True)]
         yield state, [s if isinstance(s, Ended) else None for s in steps]
@@ -180,12 +202,13 @@ def explore(
             after = state.store
             answer = step.send(after)
             bucket = number_of_bucket(after) if step.writes else state.bucket
-            outcomes = [(bucket, answer)]
-            if lost_answers and step.writes and not any(isinstance(ANSWERS.things[a], Unanswered) for a in mine):
-                outcomes += [(bucket, Unanswered("lost")), (state.bucket, Unanswered("never arrived"))]
-            for bucket, given in outcomes:
+            outcomes = [(bucket, answer, state.losses_to_come)]
+            if state.losses_to_come and step.writes:
+                left = state.losses_to_come - 1
+                outcomes += [(bucket, Unanswered("lost"), left), (state.bucket, Unanswered("never arrived"), left)]
+            for bucket, given, losses_left in outcomes:
                 answers = (*state.answers[:number], (*mine, number_of_answer(given)), *state.answers[number + 1 :])
-                visit(State(bucket, answers, state.edit_to_come))
+                visit(State(bucket, answers, state.edit_to_come, losses_left))
 
 
 def base(*names: str) -> MemoryStore:
@@ -245,12 +268,60 @@ def in_some_version(store: MemoryStore, data: bytes) -> bool:
     )
 
 
+def emptied(key: str) -> MemoryStore:
+    """Two versions, and then somebody deletes an object by hand."""
+    store = base("base", "before")
+    store.write(key, None)
+    return store
+
+
+def with_a_removed_package() -> MemoryStore:
+    store = base("base", "before")
+    publishing.remove(session(store, "removed before"))
+    return store
+
+
+class Dies(MemoryStore):
+    """The bucket of a program that dies before it writes a manifest."""
+
+    def put(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        if key.startswith("manifests/"):
+            raise SystemExit
+        return super().put(key, *args, **kwargs)
+
+
+def with_leftovers() -> MemoryStore:
+    """Objects of a publish that never became live, beside the live ones."""
+    store = base("base", "before")
+    with pytest.raises(SystemExit):
+        publish("two", Dies(store.objects))
+    return store
+
+
+POINTER = protocol.pointer_key("dev", "sales")
+STARTS: dict[str, Callable[[], MemoryStore]] = {
+    "two versions": lambda: base("base", "before"),
+    "a pointer deleted by hand": lambda: emptied(POINTER),
+    "a manifest deleted by hand": lambda: emptied(
+        protocol.manifest_key("dev", "sales", session(None, "before").new_version())
+    ),
+    "a file deleted by hand": lambda: emptied(FILES + "a.py"),
+    "a removed package": with_a_removed_package,
+    "leftovers": with_leftovers,
+}
+
+
+@pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("edit", [False, True], ids=["", "with an edit"])
-def test_every_prefix_of_one_program_serves_whole_versions_and_the_next_publish_heals(program: str, edit: bool) -> None:
+def test_every_prefix_of_one_program_serves_whole_versions_and_the_next_publish_heals(
+    program: str, edit: bool, start: str
+) -> None:
     """kill -9 between any two requests, each answer lost or never sent, before and after the adopter's next pass."""
     states = 0
-    for state, (ended,) in explore(base("base", "before"), [PROGRAMS[program]], edit, lost_answers=True):
+    bucket = STARTS[start]()
+    removed = dag_package.read_live(session(bucket, "reader")).removed
+    for state, (ended,) in explore(bucket, [PROGRAMS[program]], edit, losses=1):
         states += 1
         after = check_bucket(state.bucket).fork()
         publish("next", after)
@@ -259,11 +330,27 @@ def test_every_prefix_of_one_program_serves_whole_versions_and_the_next_publish_
         live = dag_package.read_live(one)
         found = dag_package.survey(one, live)
         assert {p: s.version_id for p, s in found.stored.items()} == {p: f.version_id for p, f in live.files.items()}
-        if not state.edit_to_come and edit and "remove" not in program:
+        if not state.edit_to_come and edit and "remove" not in program and not removed:
             assert in_some_version(after, EDIT), "the edit by hand was lost"
-        if ended and ended.error is None and program.startswith("publish") and not edit:
-            assert served(state.store) == CONTENTS[program.split()[1]], "success was told and is not live"
-    assert states > 3
+        if ended and ended.error is None and not edit:
+            assert_kept(program, state.store)
+    assert states > 1
+
+
+def assert_kept(program: str, store: MemoryStore) -> None:
+    """Success was told: is it so?"""
+    if program.startswith("publish"):
+        assert served(store) == CONTENTS[program.split()[1]]
+    if program == "remove":
+        assert served(store) is None and not store.listing(FILES)
+    if program in ("restore", "repair"):
+        one = session(store, "reader")
+        live = dag_package.read_live(one)
+        found = dag_package.survey(one, live)
+        assert {p: s.version_id for p, s in found.stored.items()} == {p: f.version_id for p, f in live.files.items()}
+        assert live.etag and not live.damage
+    if program == "restore":
+        assert served(store) == CONTENTS["before"]
 
 
 PAIRS = [
@@ -277,33 +364,46 @@ PAIRS = [
     ("remove", "adopt"),
     ("remove", "restore"),
 ]
+MEANWHILE: dict[str, dict[str, Any]] = {
+    "an edit": {"edit": True},
+    "a lost answer": {"edit": False, "losses": 1},
+    "an edit and a lost answer": {"edit": True, "losses": 1},
+}
 
 
+@pytest.mark.parametrize("meanwhile", MEANWHILE)
 @pytest.mark.parametrize("pair", PAIRS, ids=" + ".join)
-def test_every_interleaving_of_two_programs_and_an_edit_serves_whole_versions(pair: tuple[str, str]) -> None:
-    """Exactly one of two concurrent publishers wins, nobody is told success wrongly, and no edit by hand is lost."""
+def test_every_interleaving_of_two_programs_serves_whole_versions(
+    pair: tuple[str, str], meanwhile: str, in_full: Callable[[str], bool]
+) -> None:
+    """Exactly one of two concurrent publishers wins, nobody is told wrongly how it went, and no edit by hand is lost."""
     programs = [PROGRAMS[name] for name in pair]
     if pair[0] == pair[1]:
         programs[1] = lambda store: publishing.rollback(session(store, "other"))
     states = ends = 0
-    start = base("small", "smaller")
-    for state, ended in explore(start, programs, edit=True):
+    most = None if in_full("protocol") and meanwhile != "an edit and a lost answer" else SOME
+    for state, ended in explore(base("small", "smaller"), programs, most=most, **MEANWHILE[meanwhile]):
         states += 1
         after = check_bucket(state.bucket)
         if all(ended):
-            store = state.store
             ends += 1
-            assert any(e and e.error is None for e in ended), (pair, [str(e) for e in ended])
-            for name, end in zip(pair, ended, strict=True):
-                assert end
-                if end.error is None and name.startswith("publish"):
-                    live = dag_package.read_live(session(store, "reader"))
-                    mine = session(store, name.split()[1]).new_version()[:-4]
-                    assert any(v.startswith(mine) for v in live.versions), f"{name} was told success and was never live"
-            if not state.edit_to_come and "remove" not in pair:
+            check_ends(pair, [e for e in ended if e], state)
+            if MEANWHILE[meanwhile]["edit"] and not state.edit_to_come and "remove" not in pair:
                 assert in_some_version(after, EDIT), "the edit by hand was lost"
     assert ends > 1
-    print(f"{' + '.join(pair)}: {states} states, {ends} ends")
+    print(f"{' + '.join(pair)}, {meanwhile}: {states} states, {ends} ends")
+
+
+def check_ends(pair: tuple[str, str], ended: list[Ended], state: State) -> None:
+    """Somebody succeeded, and a publisher was live when it was told success, and never when it was told a lost race."""
+    assert state.losses_to_come == 0 or any(e.error is None for e in ended), (pair, [str(e) for e in ended])
+    live = dag_package.read_live(session(state.store, "reader"))
+    for name, end in zip(pair, ended, strict=True):
+        if not name.startswith("publish"):
+            continue
+        was_live = session(None, name.split()[1]).new_version() in live.versions  # the first that it names is its own
+        assert was_live or end.error is not None, f"{name} was told success and was never live"
+        assert not was_live or not isinstance(end.error, LostRace), f"{name} was told a lost race and was live"
 
 
 def test_a_first_publish_shows_nothing_until_its_pointer() -> None:
