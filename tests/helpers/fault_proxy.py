@@ -20,9 +20,12 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-Fault = Literal["500", "403", "html", "reset", "truncate", "drip", "hang", "lose", "drop"]
-"""500, 403, html: an answer of that kind. reset: RST before an answer. truncate: half of the body, then the end.
+Fault = Literal["500", "403", "409", "html", "reset", "truncate", "drip", "hang", "lose", "drop"]
+"""500, 403, 409, html: an answer of that kind. reset: RST before an answer. truncate: half of the body, then the end.
 drip: a byte each 50 ms. hang: nothing until the proxy ends. lose: forwarded, and the answer lost. drop: not forwarded, closed."""
+
+
+CODES = {"500": "InternalError", "403": "AccessDenied", "409": "ConditionalRequestConflict"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class FaultProxy:
         self._lock = threading.Lock()
         self._end = threading.Event()
         self.seen: list[Seen] = []
+        self.lost: list[Seen] = []  # those of "lose" that the server has done
         self.bytes_down = 0
         self.fault: Callable[[Seen], Fault | None] = lambda _: None
 
@@ -95,7 +99,7 @@ class FaultProxy:
     def forget(self) -> None:
         """Count from 1 again, and break nothing."""
         with self._lock:
-            self.seen, self.bytes_down = [], 0
+            self.seen, self.lost, self.bytes_down = [], [], 0
             self.fault = lambda _: None
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
@@ -114,14 +118,14 @@ class FaultProxy:
         if fault == "reset":
             request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return self._close(request)
-        if fault in ("500", "403"):
-            code = {"500": "InternalError", "403": "AccessDenied"}[fault]
-            text = f"<Error><Code>{code}</Code><Message>of the test</Message></Error>".encode()
+        if fault in CODES:
+            text = f"<Error><Code>{CODES[fault]}</Code><Message>of the test</Message></Error>".encode()
             return self._answer(request, int(fault), [("Content-Type", "application/xml")], text)
         if fault == "html":
             return self._answer(request, 200, [("Content-Type", "text/html")], b"<html><p>Please sign in<br></html>")
         status, headers, data = self._forward(request, body)
         if fault == "lose":
+            self.lost.append(seen)
             return self._close(request)
         self._answer(request, status, headers, data, fault)
 

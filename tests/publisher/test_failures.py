@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ import dag_protocol as protocol
 from dag_store import S3Store
 from tests.helpers.fake_aws import FakeAWS
 from tests.helpers.fault_proxy import FaultProxy, Seen
-from tests.helpers.publishing import hand_make, publish, session, wait_for, write
+from tests.helpers.publishing import hand_make, publish, session, wait_for
 from tests.helpers.s3_servers import ROOT, S3Server
 from tests.publisher.conftest import Command
 
@@ -273,57 +272,3 @@ def test_an_interrupt_ends_with_130_at_once_and_the_old_version_is_live(
         process.kill()
         process.wait()
     assert live(bucket) == ONE
-
-
-def test_killed_at_any_request_the_old_version_is_live_and_the_next_publish_just_works(
-    proxy: FaultProxy, bucket: S3Store, moto: S3Server, words: Words
-):
-    """A real process, SIGKILL before each of its requests is sent on, and after each that writes."""
-    publish(bucket, ONE)
-    number = 0
-    committed = False
-    while not committed:
-        number += 1
-        last: Seen | None = None
-        for when in ("drop", "lose"):
-            if when == "lose" and last and last.method not in ("PUT", "DELETE"):
-                continue  # what reads alone leaves the bucket as it is
-            proxy.forget()
-            reached = threading.Event()
-            processes: list[subprocess.Popen[str]] = []
-            ready = threading.Event()
-
-            def kill(seen: Seen, when=when, reached=reached, processes=processes, ready=ready, number=number):
-                if seen.number < number:
-                    return None
-                if seen.number > number:
-                    return "drop"
-                ready.wait(10)
-                reached.set()
-                if when == "drop":
-                    processes[0].kill()
-                    processes[0].wait()
-                return when
-
-            proxy.fault = kill
-            processes.append(start(proxy, bucket, moto, words("publish")))
-            ready.set()
-            wait_for(lambda p=processes[0], r=reached: r.is_set() or p.poll() is not None, 30)
-            last = next((s for s in proxy.seen if s.number == number), None)
-            if when == "lose" and last and last.method == "PUT":
-                wait_for(lambda n=number, p=processes[0]: len(proxy.seen) > n or p.poll() is not None)
-            processes[0].kill()
-            processes[0].communicate()
-            if last and last.method == "PUT" and "/pointers/" in last.path and when == "lose":
-                committed = True
-                assert live(bucket) == TWO
-            else:
-                assert live(bucket) == ONE, f"{when} at request {number}: {last}"
-    assert number > 8
-    proxy.forget()
-    process = start(proxy, bucket, moto, words("publish"))
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    assert (live(bucket) == TWO and "live already" in out) or "published" in out
-    write(bucket, "dev/other/dags/x.py", b"")
-    assert set(bucket.listing("dev/sales/")) == {"dev/sales/dags/a.py", "dev/sales/dags/c.py"}
