@@ -112,6 +112,39 @@ def test_two_listings_must_agree(store: S3Store):
     assert kinds(store) == ["adopt", "publish"]
 
 
+def test_two_listings_must_agree_on_contents_too(memory: Memory):
+    """`aws s3 sync` over files that are there."""
+    publish(memory, ONE)
+    adopter = Adopter(memory, "dev")
+    write(memory, PREFIX + "a.py", b"x = 'half'\n")
+    before, (first,) = adopter.look({})
+    write(memory, PREFIX + "b.py", b"y = 'other half'\n")
+    before, (second,) = adopter.look(before)
+    assert first.waiting and second.waiting and live(memory) == ONE
+    _, (third,) = adopter.look(before)
+    assert third.adopted and live(memory) == {"a.py": b"x = 'half'\n", "b.py": b"y = 'other half'\n"}
+
+
+def test_what_happens_to_the_pointer_alone_is_told_at_the_next_pass(memory: Memory):
+    publish(memory, ONE)
+    write(memory, PREFIX + "left.py", b"", "20260101T000000Z-00000000")
+    adopter = Adopter(memory, "dev")
+    before, (first,) = adopter.look({})
+    assert first.orphans == ("left.py",) and not first.problem
+    memory.write(protocol.pointer_key("dev", "sales"), b"{")
+    _, (second,) = adopter.look(before)
+    assert "not JSON" in second.problem
+
+
+def test_an_old_version_of_a_file_copied_back_by_hand_goes_live_after_many_others(memory: Memory):
+    publish(memory, ONE)
+    [old] = memory.objects[PREFIX + "a.py"]
+    for number in range(2, 10):
+        publish(memory, {**ONE, "a.py": b"x = %d\n" % number})
+    memory.write(PREFIX + "a.py", old.data, old.tag)
+    assert look(memory)["sales"].adopted and live(memory) == ONE
+
+
 def test_a_deletion_by_hand_is_told_and_not_applied(store: S3Store):
     publish(store, ONE)
     store.client.delete_object(Bucket=store.bucket, Key=PREFIX + "b.py")

@@ -224,6 +224,38 @@ def test_tampering_is_found_at_the_next_start_and_repaired(harm: str, tmp_path: 
     assert served(tmp_path) == ONE and sync.damaged() == []
 
 
+def test_a_kept_version_that_was_damaged_is_fetched_again_before_it_is_shown(tmp_path: Path, memory: Memory):
+    """Somebody copies an old pointer back by hand: its version is on the disk still, and is not what it was."""
+    publish(memory, ONE)
+    old, _ = memory.get(protocol.pointer_key("dev", "sales"), 1 << 20)
+    sync = syncer(tmp_path, memory)
+    sync.poll()
+    kept = (tmp_path / "sales").resolve()
+    publish(memory, TWO)
+    sync.poll()
+    assert served(tmp_path) == TWO
+    (kept / "dags/a.py").chmod(0o644)
+    (kept / "dags/a.py").write_bytes(b"x = 9\n")
+    write(memory, protocol.pointer_key("dev", "sales"), old)
+    sync.poll()
+    assert served(tmp_path) == ONE and sync.damaged() == []
+
+
+def test_a_file_of_the_version_before_that_was_damaged_is_not_taken_over(tmp_path: Path, memory: Memory):
+    """Between two looks of an hour each; what is unchanged is linked and not fetched."""
+    publish(memory, ONE)
+    sync = syncer(tmp_path, memory)
+    sync.poll()
+    file = next(
+        p for p in (tmp_path / "sales").resolve().joinpath("dags").rglob("*") if p.is_file() and p.name != "a.py"
+    )
+    file.write_bytes(b"#" * file.stat().st_size)
+    new = ONE | {"a.py": b"x = 8\n"}
+    publish(memory, new)
+    sync.poll()
+    assert served(tmp_path) == new and sync.damaged() == []
+
+
 def test_no_disk_left_keeps_the_old_whole_version_and_a_smaller_one_fits(tmp_path: Path, memory: Memory):
     """The budget stands for the disk: an emptyDir over its limit evicts the pod instead of failing a write."""
     publish(memory, ONE)

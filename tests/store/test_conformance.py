@@ -265,6 +265,28 @@ def test_a_403_for_a_missing_key_means_missing_to_who_may_list(proxy: FaultProxy
         store.get(KEY, 10)
 
 
+def test_a_403_for_a_pinned_version_stays_a_refusal_whatever_is_current(proxy: FaultProxy, bucket: S3Store):
+    """dag-sync waits out a refusal, and steps over a version whose bytes are gone."""
+    version = write(bucket, KEY, b"x")
+    bucket.delete(KEY, bucket.listing(KEY)[KEY].etag)
+    proxy.fault = lambda seen: None if seen.is_list else "403"
+    store = S3Store(bucket.bucket, client=client(proxy.endpoint))
+    with pytest.raises(Denied):
+        store.get(KEY, 10, version)
+    with pytest.raises(Denied):
+        list(store.stream(KEY, version, 10))
+
+
+@pytest.mark.parametrize("call", ["put", "delete"])
+def test_two_conditional_writes_at_once_are_a_conflict(call: str, proxy: FaultProxy):
+    """S3 answers 409 ConditionalRequestConflict to one of them, not 412."""
+    proxy.fault = lambda seen: None if seen.is_list else "409"
+    store = S3Store("b-of-the-test", client=client(proxy.endpoint))
+    store.listing = lambda _: {KEY: Listed("e", 1)}  # type: ignore[method-assign]
+    with pytest.raises(Conflict):
+        CALLS[call](store)
+
+
 def test_a_body_that_is_cut_off_is_no_answer(proxy: FaultProxy, bucket: S3Store):
     version = write(bucket, KEY, b"x" * 1000)
     proxy.fault = lambda _: "truncate"

@@ -92,6 +92,7 @@ VARIANTS = {
     "plain": BUCKET_OF_DEV,
     "for_ever": BUCKET_OF_DEV | {"noncurrent_days": 0, "log_days": 0},
     "logs_alone": BUCKET_OF_DEV | {"noncurrent_days": 0},
+    "logs_for_ever": BUCKET_OF_DEV | {"log_days": 0},
     "plain_copy": BUCKET_OF_DEV | {"replication": {"bucket_arn": "arn:aws:s3:::copy"}},
     "repository": {"source": "../modules/ecr-repository", "name": "airflow/sales"},
     "by_branch": PUBLISHER | {"github": {"repository": "acme/sales-dags", "branch": "release/1"}},
@@ -222,12 +223,15 @@ def test_task_logs_go_by_age(plan):
     assert markers["expiration"][0]["expired_object_delete_marker"] is True
 
 
-def test_for_ever_is_no_rule(plan):
-    rules = plan["module.logs_alone.aws_s3_bucket_lifecycle_configuration.this[0]"]["rule"]
+@pytest.mark.parametrize(
+    ("variant", "retention", "logs"), [("logs_alone", "Disabled", "Enabled"), ("logs_for_ever", "Enabled", "Disabled")]
+)
+def test_for_ever_is_no_rule(plan, variant, retention, logs):
+    rules = plan[f"module.{variant}.aws_s3_bucket_lifecycle_configuration.this[0]"]["rule"]
     assert {rule["id"]: rule["status"] for rule in rules} == {
-        "retention": "Disabled",
-        "logs": "Enabled",
-        "log-markers": "Enabled",
+        "retention": retention,
+        "logs": logs,
+        "log-markers": logs,
         "uploads": "Enabled",
     }
     assert not [a for a in plan.resources if "module.for_ever" in a and "lifecycle" in a]
