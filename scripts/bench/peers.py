@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from scripts.bench.machine import tool_version
 from scripts.bench.rig import BIN, DAG_SYNC, ENVIRONMENT
-from tests.helpers.s3_servers import CACHE
+from scripts.pinned import program
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,9 @@ def _s5cmd(program: str) -> Callable[[str, str, Path], list[str]]:
 
 
 def find_s5cmd() -> str | None:
-    """S5cmd on PATH, or in the cache: built by Go, or in an environment of its own."""
-    places = [*CACHE.glob("bin/s5cmd*"), *CACHE.glob("s5cmd*/bin/s5cmd")]
-    return shutil.which("s5cmd") or next((str(p) for p in places if os.access(p, os.X_OK)), None)
+    """S5cmd on PATH, or as `make bench` installs it."""
+    installed = program("s5cmd")
+    return shutil.which("s5cmd") or (str(installed) if installed.exists() else None)
 
 
 def available() -> tuple[list[Peer], dict[str, str], list[str]]:

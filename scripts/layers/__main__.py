@@ -13,8 +13,9 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from scripts.layers import keys
-from scripts.layers.chart import ChartError, pulled, versions
+from scripts.layers.chart import ChartError, pulled
 from scripts.layers.environments import NAMESPACE, RELEASES, ROOT, VALUES, Environment, LayerError, environment
+from scripts.pinned import versions
 
 OUTPUTS_SCHEMA = ROOT / "docs" / "reference" / "outputs.schema.json"
 

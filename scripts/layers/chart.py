@@ -8,9 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import yaml
-
-from scripts.layers.environments import ROOT
+from scripts.pinned import CACHE, program, versions
 
 REPOSITORY = "https://airflow.apache.org"
 
@@ -19,16 +17,9 @@ class ChartError(RuntimeError):
     """The archive is missing or not the pinned one; the text says where and the way out."""
 
 
-def versions() -> dict[str, str]:
-    """The pins of versions.yaml that are plain lines."""
-    document = yaml.safe_load((ROOT / "versions.yaml").read_text())
-    return {name: str(value) for name, value in document.items() if not isinstance(value, dict)}
-
-
 def cached(version: str) -> Path:
     """Where an archive is cached."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "airflow-platform" / "charts" / f"airflow-{version}.tgz"
+    return CACHE / "charts" / f"airflow-{version}.tgz"
 
 
 def archive() -> Path | None:
@@ -50,7 +41,7 @@ def archive() -> Path | None:
 
 def helm() -> str | None:
     """Helm as `make tools` built it, else the one on PATH."""
-    built = cached("").parents[1] / "bin" / f"helm-{versions()['helm']}"
+    built = program("helm")
     return str(built) if built.exists() else shutil.which("helm")
 
 

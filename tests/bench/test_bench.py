@@ -13,14 +13,15 @@ import pytest
 
 from scripts.bench import report
 from scripts.layers.chart import archive
+from scripts.pinned import program
 from tests.cluster.conftest import skip_unless_built
-from tests.helpers.s3_servers import ROOT, versitygw
+from tests.helpers.s3_servers import ROOT
 
 RESULTS = ROOT / "docs" / "benchmarks"
 PARTS = ("latency", "polls", "faults", "mixed", "terraform", "cluster")
 
 
-@pytest.mark.skipif(not versitygw().exists(), reason="versitygw is not built (`make tools`, needs Go)")
+@pytest.mark.skipif(not program("versitygw").exists(), reason="versitygw is not built (`make tools`, needs Go)")
 @pytest.mark.parametrize("part", [pytest.param(p, marks=pytest.mark.airflow) if p == "latency" else p for p in PARTS])
 def test_each_part_runs_with_tiny_sizes(part: str, tmp_path: Path):
     if part == "cluster":

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.layers.chart import archive
+from scripts.layers.chart import archive, helm
 from tests.ci.pipelines import ALL, ROOT, Job, job
 from tests.ci.runner import RECORD, TERRAFORM, Runner, commit, git, platform_checkout
-from tests.helpers.s3_servers import CACHE, S3Server
+from tests.helpers.s3_servers import S3Server
 
 SYSTEMS = ("github", "gitlab")
 STATES = "airflow-terraform-state-123456789012"
@@ -63,11 +63,10 @@ def more(runner: Runner, one: Job) -> dict[str, str]:
 
 def with_helm(runner: Runner) -> dict[str, str]:
     """`make lint` builds Helm, and Helm pulls the chart; here both are on the machine, or the test is skipped."""
-    helm = shutil.which("helm") or max(map(str, CACHE.glob("bin/helm-*")), default=None)
-    chart = archive()
-    if helm is None or chart is None:
+    program, chart = helm(), archive()
+    if program is None or chart is None:
         pytest.skip("helm or the chart's archive is not on this machine (make tools)")
-    (runner.bin / "helm").symlink_to(helm)
+    (runner.bin / "helm").symlink_to(program)
     return {"AIRFLOW_CHART_FILE": str(chart)}
 
 

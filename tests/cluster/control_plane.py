@@ -5,7 +5,6 @@ No container: the programs are built from tests/cluster/go.mod (`make tools`). E
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import subprocess
@@ -19,12 +18,11 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from scripts import pinned
 from tests.helpers.parent import die_with_parent
 from tests.helpers.ports import free_port
-from tests.helpers.s3_servers import CACHE
 
 HERE = Path(__file__).parent
-PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok")
 SERVICE_NETWORK = "10.96.0.0/16"
 START = 60  # seconds for each part; all of them take 3 to 5 on two idle cores
 
@@ -37,9 +35,9 @@ class NotBuilt(RuntimeError):
 
 
 def programs() -> Path:
-    """Where `make tools` puts the programs: one folder for each content of go.sum. Raises NotBuilt."""
-    folder = CACHE / f"control-plane-{hashlib.sha256((HERE / 'go.sum').read_bytes()).hexdigest()[:12]}"
-    missing = [name for name in PROGRAMS if not (folder / name).exists()]
+    """Where `make tools` puts the programs. Raises NotBuilt."""
+    folder = pinned.control_plane()
+    missing = [name for name in pinned.CONTROL_PLANE if not (folder / name).exists()]
     if missing:
         raise NotBuilt(f"the control plane is not built: {', '.join(missing)} not in {folder} (make tools)")
     return folder

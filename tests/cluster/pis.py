@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scripts.layers.chart import versions
+from scripts.pinned import versions
 
 PIS = ["pi-master", *(f"pi-worker-{number:02}" for number in range(2, 8))]
 

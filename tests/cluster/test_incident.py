@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from scripts.layers.chart import archive, cached, versions
+from scripts.layers.chart import archive, cached
 from scripts.layers.environments import NAMESPACE, ROOT
+from scripts.pinned import versions
 from tests.cluster import from_inventory
 from tests.cluster.cluster import EVERYWHERE, Cluster
 from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, ours

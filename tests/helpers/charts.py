@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from scripts.layers.chart import archive, helm, versions
+from scripts.layers.chart import archive, helm
 from scripts.layers.environments import NAMESPACE, ROOT, VALUES, Environment, check_layers, environments
-from tests.helpers.s3_servers import CACHE
+from scripts.pinned import CACHE, versions
 
 OUTPUTS = ROOT / "tests" / "render" / "outputs.json"
 EXTRA = ROOT / "tests" / "render" / "values"  # what a delivery leaves to env/<environment>.yaml

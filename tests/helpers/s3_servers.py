@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import socket
 import subprocess
 import sys
@@ -18,27 +16,15 @@ import boto3
 
 import dag_protocol as protocol
 from dag_store import S3Store, client_config
+from scripts.pinned import program
 from tests.helpers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airflow-platform"
 KEYS = {
     "AWS_ACCESS_KEY_ID": "administrator",
     "AWS_SECRET_ACCESS_KEY": "of-the-tests",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
-
-
-def pinned(name: str) -> str:
-    """A version from versions.yaml."""
-    found = re.search(rf'^{name}: *"?([^"\s]+)', (ROOT / "versions.yaml").read_text(), re.MULTILINE)
-    assert found, f"versions.yaml does not pin {name}"
-    return found[1]
-
-
-def versitygw() -> Path:
-    """Where `make tools` puts the server."""
-    return CACHE / "bin" / f"versitygw-{pinned('versitygw')}"
 
 
 @dataclass
@@ -82,7 +68,7 @@ def running(name: str, folder: Path) -> Iterator[S3Server]:
         (folder / "data").mkdir(parents=True)
         (folder / "versions").mkdir()
         command = [
-            str(versitygw()), "--port", f"127.0.0.1:{port}", "--access", KEYS["AWS_ACCESS_KEY_ID"], "--quiet",
+            str(program("versitygw")), "--port", f"127.0.0.1:{port}", "--access", KEYS["AWS_ACCESS_KEY_ID"], "--quiet",
             "--secret", KEYS["AWS_SECRET_ACCESS_KEY"], "posix", "--versioning-dir", str(folder / "versions"), str(folder / "data"),
         ]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)

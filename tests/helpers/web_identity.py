@@ -44,7 +44,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from dag_store import client_config
-from tests.helpers.s3_servers import KEYS, versitygw
+from scripts.pinned import program
+from tests.helpers.s3_servers import KEYS
 
 Document = str | Mapping[str, Any]
 """A policy, as JSON or already parsed."""
@@ -58,8 +59,8 @@ KEY_ID = "1"  # the same at every issuer: a key that is not theirs is then refus
 
 def available() -> str | None:
     """Why it cannot run on this machine, or None."""
-    if not versitygw().exists():
-        return f"versitygw is not built: {versitygw()} (make tools)"
+    if not program("versitygw").exists():
+        return f"versitygw is not built: {program('versitygw')} (make tools)"
     for tool in ("unshare", "ip"):
         if shutil.which(tool) is None:
             return f"{tool} is not on PATH"
@@ -127,7 +128,7 @@ class WebIdentity:
         thumbprint = self._write_settings()
         with self.log.open("wb") as log:
             self._server = subprocess.Popen(
-                [*NAMESPACES, sys.executable, "-P", str(SERVER), str(versitygw())],
+                [*NAMESPACES, sys.executable, "-P", str(SERVER), str(program("versitygw"))],
                 cwd=self._folder,
                 env={
                     "PATH": os.environ["PATH"],

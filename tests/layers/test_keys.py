@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from scripts.layers import keys
-from scripts.layers.chart import archive, versions
+from scripts.layers.chart import archive
 from scripts.layers.keys import Problem, check, official, own_keys
 from scripts.layers.known import ANYTHING, KnownKeys, known_keys, parse, walk
+from scripts.pinned import versions
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.yaml"))
 VALUES = Path(keys.ROOT) / "values"

@@ -19,8 +19,8 @@ from typing import Any
 import click
 import yaml
 
-from scripts.layers.chart import versions
 from scripts.layers.environments import ROOT, VALUES, known_layers, layer_file
+from scripts.pinned import versions
 from tests.helpers.charts import CASES, OUR_CHART, Case, Refused, content_sha256, found_archive, template
 from tests.render.refusals import OFFICIAL, OURS
 from tests.render.test_refusals import files as files_of_wrong

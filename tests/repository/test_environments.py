@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.s3_servers import CACHE, ROOT, pinned
+from scripts.pinned import ROOT, program, uv
 
 PACKAGE = ROOT / "packages" / "airflow_dag_publisher"
 VALIDATE = ["validate", "--package-name", "sales", "--dag-file"]
 DAG = ROOT / "examples" / "sales" / "dags" / "daily_report.py"
-UV = CACHE / f"uv-{pinned('uv')}" / "bin" / "uv"
-POETRY = CACHE / f"poetry-{pinned('poetry')}" / "bin" / "poetry"
+UV, POETRY = uv(), program("poetry")
 
 
 def test_alone_it_installs_from_its_lock_and_says_that_it_checked_statically(tmp_path: Path) -> None:

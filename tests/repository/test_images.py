@@ -19,10 +19,11 @@ import pytest
 import yaml
 
 from scripts import images
-from tests.helpers.s3_servers import CACHE, ROOT, pinned
+from scripts.layers.chart import cached
+from scripts.pinned import ROOT, versions
 
 PINS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "versions.yaml").read_text())["images"]
-ARCHIVE = CACHE / "charts" / f"airflow-{pinned('chart')}.tgz"
+ARCHIVE = cached(versions()["chart"])
 OTHER = f"sha256:{'0' * 64}"
 BOTH = ["linux/amd64", "linux/arm64"]
 Check = Callable[..., tuple[int, str]]
@@ -270,7 +271,7 @@ def test_what_the_raspberry_pi_runs_has_arm64(name: str) -> None:
 
 
 def test_the_airflow_image_is_the_airflow_of_the_rest() -> None:
-    assert PINS["airflow"]["tag"] == f"{pinned('airflow')}-python{pinned('python')}"
+    assert PINS["airflow"]["tag"] == f"{versions()['airflow']}-python{versions()['python']}"
 
 
 def test_the_flat_lines_still_read_as_make_reads_them() -> None:
@@ -278,14 +279,17 @@ def test_the_flat_lines_still_read_as_make_reads_them() -> None:
     text = (ROOT / "versions.yaml").read_text()
     names = re.findall(r"^([a-z_0-9]+):", text, re.MULTILINE)
     assert len(names) == len(set(names)) and names[-1] == "images"
-    assert all(pinned(name) == str(yaml.safe_load(text)[name]) for name in names[:-1])
+    flat = {
+        name: re.search(rf'^{name}: *"?([^"\s]+)', text, re.MULTILINE) for name in names[:-1]
+    }  # as make and shell do
+    assert {name: found and found[1] for name, found in flat.items()} == versions()
 
 
 def test_the_images_are_those_of_the_chart() -> None:
     if not ARCHIVE.exists():
         pytest.skip(f"the chart's archive is not in the cache: {ARCHIVE}")
     data = ARCHIVE.read_bytes()
-    assert hashlib.sha256(data).hexdigest() == pinned("chart_sha256")
+    assert hashlib.sha256(data).hexdigest() == versions()["chart_sha256"]
     with tarfile.open(ARCHIVE) as archive:
         member = archive.extractfile("airflow/values.yaml")
         assert member
@@ -293,7 +297,7 @@ def test_the_images_are_those_of_the_chart() -> None:
     chart = {
         "airflow": {
             "repository": values["defaultAirflowRepository"],
-            "tag": f"{values['defaultAirflowTag']}-python{pinned('python')}",
+            "tag": f"{values['defaultAirflowTag']}-python{versions()['python']}",
         },
         "postgresql": values["postgresql"]["image"],
         "git-sync": values["images"]["gitSync"],

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.s3_servers import CACHE, pinned
+from scripts.pinned import program
 from tests.helpers.terraform import ROOT
 
-CHECKOV = CACHE / f"checkov-{pinned('checkov')}" / "bin" / "checkov"
+CHECKOV = program("checkov")
 SKIP = re.compile(r"#\s*checkov:skip=\s*(?P<checks>[\w,-]*):?(?P<reason>.*)")
 WORDS = 4  # fewer are no reason
 

@@ -1,0 +1,249 @@
+"""The programs that tests and benchmarks need, each built once into the cache: `make tools`, or all that some tests need.
+
+From source, with Go, or from the Python package index with a lock each. None is fatal: without one its tests are
+skipped, and say so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from scripts.pinned import CONTROL_PLANE, LOCKED, ROOT, control_plane, program, uv, versions
+
+SAID_EVERY = 15.0  # seconds, where no terminal shows a line that moves
+
+
+# --- how each is built ------------------------------------------------------------------------------------------
+
+
+class NotBuilt(Exception):
+    """The text says why, in a line."""
+
+
+Said = Callable[[str], None]
+"""Takes what a build is at."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program, or several that are built at once.
+
+    Args:
+        name: for people.
+        missing: whether it is not there.
+        build: puts it there, or raises NotBuilt.
+        minutes: that it takes from nothing on two cores that have nothing else to do.
+        needed_by: folders and files of tests.
+    """
+
+    name: str
+    missing: Callable[[], bool]
+    build: Callable[[Said], None]
+    minutes: float
+    needed_by: tuple[str, ...]
+
+
+def _run(command: Iterable[str | Path], said: Said, **env: str) -> None:
+    """Run a command, and say how many lines it wrote. Raises NotBuilt with the last of them."""
+    process = subprocess.Popen(
+        [str(word) for word in command], cwd=ROOT, env={**os.environ, **env},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    assert process.stdout
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line.strip())
+        said(f"{len(lines)} packages, {lines[-1][:60]}")
+    if process.wait():
+        raise NotBuilt(lines[-1] if lines else f"it ended with {process.returncode}")
+
+
+def _go(words: Iterable[str | Path], said: Said, **env: str) -> None:
+    if not shutil.which("go"):
+        raise NotBuilt("there is no Go on this machine")
+    _run(["go", *words], said, **env)
+
+
+def _build_control_plane(said: Said) -> None:
+    """All in one run of the compiler. Helm and kubectl read a version out of the API server, which only its linker knows."""
+    version = versions()["kubernetes"]
+    fields = {"gitVersion": version, "gitMajor": "1", "gitMinor": version.split(".")[1]}
+    places = ("k8s.io/component-base", "k8s.io/client-go/pkg")
+    link = [f"-X {place}/version.{field}={value}" for place in places for field, value in fields.items()]
+    packages = [
+        "go.etcd.io/etcd/server/v3",
+        *(f"k8s.io/kubernetes/cmd/{name}" for name in CONTROL_PLANE[1:5]),
+        "sigs.k8s.io/kwok/cmd/kwok",
+    ]
+    folder = control_plane()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        words: list[str | Path] = ["-v", "-trimpath", "-ldflags", " ".join(["-s -w", *link]), "-o", f"{made}/"]
+        _go(["-C", ROOT / "tests" / "cluster", "build", *words, *packages], said)
+        for name in CONTROL_PLANE:  # go names the first by its folder
+            (Path(made) / ("server" if name == "etcd" else name)).rename(folder / name)
+
+
+def _from_source(name: str, module: str) -> Tool:
+    def build(said: Said) -> None:
+        target = program(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as made:
+            _go(["install", "-v", f"{module}@{versions()[name]}"], said, GOBIN=made)
+            (Path(made) / name).rename(target)
+
+    return Tool(f"{name} {versions()[name]}", lambda: not program(name).exists(), build, 3, NEEDED_BY[name])
+
+
+def _from_index(name: str) -> Tool:
+    """In an environment of its own with its own lock."""
+
+    def build(said: Said) -> None:
+        environment = program(name).parents[1]
+        _run([uv(), "venv", "--quiet", "--clear", "--no-python-downloads", environment], said)
+        lock = ROOT / "locks" / f"{name}.txt"
+        _run(
+            [uv(), "pip", "sync", "--quiet", "--python", environment / "bin" / "python", "--require-hashes", lock], said
+        )
+
+    return Tool(f"{name} {versions()[name]}", lambda: not program(name).exists(), build, 0.5, NEEDED_BY[name])
+
+
+NEEDED_BY = {
+    "control-plane": ("tests/cluster",),
+    "versitygw": ("tests/adopter", "tests/bench", "tests/manage", "tests/store", "tests/terraform"),
+    "helm": (
+        "tests/bench", "tests/ci", "tests/cluster", "tests/layers", "tests/manage", "tests/policy", "tests/render",
+        "tests/repository", "tests/terraform",
+    ),
+    "poetry": ("tests/repository",),
+    "checkov": ("tests/terraform/test_checkov.py",),
+    "s5cmd": (),  # a peer in the benchmarks
+}  # fmt: skip
+
+
+def tools() -> dict[str, Tool]:
+    """All of them, by name, those that take longest first."""
+    kubernetes = Tool(
+        f"control plane {versions()['kubernetes']}",
+        lambda: not all((control_plane() / name).exists() for name in CONTROL_PLANE),
+        _build_control_plane, 6, NEEDED_BY["control-plane"],
+    )  # fmt: skip
+    return {
+        "control-plane": kubernetes,
+        "versitygw": _from_source("versitygw", "github.com/versity/versitygw/cmd/versitygw"),
+        "helm": _from_source("helm", "helm.sh/helm/v3/cmd/helm"),
+        **{name: _from_index(name) for name in LOCKED},
+    }
+
+
+def for_tests(words: Iterable[str]) -> list[str]:
+    """Names of what a run of pytest with these words needs; without a path among them all tests are run."""
+    paths = [word.partition("::")[0].rstrip("/") for word in words if word.startswith("tests")]
+
+    def meet(place: str, path: str) -> bool:
+        return f"{path}/".startswith(f"{place}/") or f"{place}/".startswith(f"{path}/")
+
+    return [
+        name
+        for name, places in NEEDED_BY.items()
+        if places and (not paths or any(meet(place, path) for place in places for path in paths))
+    ]
+
+
+# --- building ---------------------------------------------------------------------------------------------------
+
+
+class Progress:
+    """What each build is at: a line each that moves on a terminal, elsewhere a line now and then."""
+
+    def __init__(self, console: Console, chosen: list[Tool]) -> None:
+        self.console = console
+        self.began = time.monotonic()
+        self._lock = threading.Lock()
+        self._at = {tool.name: "" for tool in chosen}
+        self._next = SAID_EVERY
+
+    def at(self, tool: Tool, what: str) -> None:
+        """A build is at something."""
+        with self._lock:
+            self._at[tool.name] = what
+            if not self.console.is_terminal and self.seconds > self._next:
+                self._next = self.seconds + SAID_EVERY
+                self.console.print(self.__rich__(), soft_wrap=True)
+
+    def end(self, tool: Tool, how: str) -> None:
+        """It ended."""
+        with self._lock:
+            del self._at[tool.name]
+            self.console.print(Text(f"tools: {tool.name} {how}"), soft_wrap=True)
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.began
+
+    def __rich__(self) -> Text:
+        minutes, seconds = divmod(int(self.seconds), 60)
+        return Text(
+            "\n".join(f"tools: {minutes}:{seconds:02} {name}: {what}" for name, what in self._at.items() if what)
+        )
+
+
+def build(names: Iterable[str], console: Console) -> None:
+    """Build what is missing, all at once: compilers keep both cores busy, linkers and downloads one or none."""
+    known = tools()
+    missing = [known[name] for name in names if known[name].missing()]
+    if not missing:
+        return
+    minutes = sum(tool.minutes for tool in missing)
+    console.print(
+        Text(
+            f"tools: building {', '.join(tool.name for tool in missing)}: once, about {max(1, round(minutes)):d} min on two cores"
+        ),
+        soft_wrap=True,
+    )
+    progress = Progress(console, missing)
+
+    def one(tool: Tool) -> None:
+        try:
+            tool.build(lambda what: progress.at(tool, what))
+        except (NotBuilt, OSError) as error:
+            progress.end(tool, f"was not built, so its tests will be skipped: {error}")
+        else:
+            progress.end(tool, f"built after {progress.seconds:.0f} s")
+
+    moving = Live(progress, console=console, refresh_per_second=2) if console.is_terminal else nullcontext()
+    with moving, ThreadPoolExecutor(len(missing)) as pool:
+        list(pool.map(one, missing))
+
+
+@click.command()
+@click.option("--for-tests", "of_tests", is_flag=True, help="What a run of pytest with these words needs.")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def main(of_tests: bool, words: tuple[str, ...]) -> None:
+    """Build the tools named, or all of them."""
+    names = for_tests(words) if of_tests else list(words or tools())
+    if unknown := sorted(set(names) - tools().keys()):
+        sys.exit(f"tools: there is no {', '.join(unknown)}; there are {', '.join(tools())}.")
+    build(names, Console(stderr=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Changes the production code in a copy, one slip at a time, and sees a test fail: `make test-mutants`.
+
+The list is mutants.yaml, the result result.yaml: which test noticed what, and the digests of what it ran on. A mutant
+that was noticed before is tried on that one test first. A survivor fails the run: a test is missing, or the mutant says
+`equivalent` and why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LIST = Path(__file__).with_name("mutants.yaml")
+RESULT = Path(__file__).with_name("result.yaml")
+HEAD = "# Which test noticed each change of mutants.yaml: `make test-mutants`. What changed since is told by `make test`.\n"
+CHANGES_TO = " ==> "
+SECONDS = 120  # for a test; a mutant that hangs was noticed
+SHOWN_FAILURES = re.compile(r"^(?:FAILED|ERROR) (\S+::.+?)(?: - .*)?$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change.
+
+    Args:
+        what: what the changed code does wrong.
+        file: path from the root.
+        old: text that is there once.
+        new: what comes in its place.
+        tests: folders and files whose tests are to notice, the likeliest first.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    def applied_to(self, text: str) -> str:
+        """The file's text with the change. Raises ValueError where it does not fit."""
+        if (times := text.count(self.old)) != 1:
+            raise ValueError(f"{self.file}: {self.old!r} is there {times} times, not once (tests/mutants/mutants.yaml)")
+        return text.replace(self.old, self.new)
+
+    def digest(self) -> str:
+        """Of all that its result is of: the change, the file, the tests."""
+        files = [ROOT / self.file, *(file for place in self.tests for file in _python_files(ROOT / place))]
+        texts = [repr((self.what, self.old, self.new)).encode(), *(file.read_bytes() for file in files)]
+        return hashlib.sha256(b"".join(hashlib.sha256(text).digest() for text in texts)).hexdigest()[:16]
+
+
+def _python_files(place: Path) -> list[Path]:
+    return [place] if place.is_file() else sorted(place.rglob("*.py"))
+
+
+def mutants() -> list[Mutant]:
+    """All of mutants.yaml."""
+    return [
+        Mutant(what, group["file"], *change.split(CHANGES_TO), tests=tuple(group["tests"]))
+        for group in yaml.safe_load(LIST.read_text())
+        for changes in (group.get("mutants", {}), group.get("outsider", {}))
+        for what, change in changes.items()
+    ]
+
+
+def kept() -> dict[str, dict[str, str]]:
+    """The result of the run before, by what each mutant does."""
+    return yaml.safe_load(RESULT.read_text()) if RESULT.exists() else {}
+
+
+def stale() -> list[str]:
+    """Mutants whose result is of other code or other tests than these."""
+    known = kept()
+    return [one.what for one in mutants() if known.get(one.what, {}).get("digest") != one.digest()]
+
+
+class Copy:
+    """A checkout of its own, with a Python that sees its sources and not ours.
+
+    Args:
+        folder: where to make it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT, capture_output=True, check=True, text=True,
+        ).stdout  # fmt: skip
+        for name in listed.split("\0")[:-1]:
+            if (ROOT / name).exists():  # else deleted and not committed yet
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+        self._make_python()
+
+    def _make_python(self) -> None:
+        """Ours has the publisher installed from our checkout; the copy's finds its own first, then all else in ours."""
+        ours, its = ROOT / ".venv", self.folder / ".venv"
+        base = (ours / "bin" / "python").resolve()
+        subprocess.run([base, "-m", "venv", "--without-pip", its], check=True)
+        [packages] = ours.glob("lib/python*/site-packages")
+        [target] = its.glob("lib/python*/site-packages")
+        sources = self.folder / "packages" / "airflow_dag_publisher" / "src"
+        (target / "ours.pth").write_text(f"{sources}\n{packages}\n")
+        for script in (ours / "bin").iterdir():
+            if script.is_file() and not script.is_symlink() and not (its / "bin" / script.name).exists():
+                text = script.read_bytes()
+                shutil.copy2(script, its / "bin" / script.name)
+                (its / "bin" / script.name).write_bytes(text.replace(bytes(ours), bytes(its)))
+
+    def run(self, *tests: str) -> str | None:
+        """Run the tests till one fails. Its name, or None when none does. Raises RuntimeError when none was run."""
+        command = [self.folder / ".venv" / "bin" / "python", "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+                   f"--timeout={SECONDS}", *tests]  # fmt: skip
+        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "400"}
+        env["PATH"] = f"{self.folder}/.venv/bin:{env['PATH']}"
+        done = subprocess.run(
+            [str(word) for word in command], cwd=self.folder, env=env, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode == 0:
+            return None
+        if failed := SHOWN_FAILURES.search(done.stdout):
+            return failed[1]
+        if "Timeout" in done.stdout + done.stderr:
+            return "a test that hung"
+        raise RuntimeError(f"{' '.join(tests)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+    def noticed(self, mutant: Mutant, before: str | None) -> str | None:
+        """The test that notices it, `before` first, or None."""
+        file = self.folder / mutant.file
+        text = file.read_text()
+        file.write_text(mutant.applied_to(text))
+        try:
+            if before and "::" in before and (found := self._again(before)):
+                return found
+            return next((found for place in mutant.tests if (found := self.run(place))), None)
+        finally:
+            file.write_text(text)
+
+    def _again(self, test: str) -> str | None:
+        """Whether it fails still; a test that is there no more does not."""
+        try:
+            return self.run(test)
+        except RuntimeError:
+            return None
+
+
+def tried(
+    chosen: list[Mutant], known: dict[str, dict[str, str]], folder: Path
+) -> Iterator[tuple[Mutant, str | None, float]]:
+    """Yield each, with the test that noticed it and the seconds it took; two at a time, each in a copy of its own."""
+    copies: queue.Queue[Copy] = queue.Queue()
+    for number in range(min(os.cpu_count() or 2, 4)):
+        copies.put(Copy(folder / str(number)))
+
+    def one(mutant: Mutant) -> tuple[Mutant, str | None, float]:
+        copy, began = copies.get(), time.monotonic()
+        try:
+            return mutant, copy.noticed(mutant, known.get(mutant.what, {}).get("noticed by")), time.monotonic() - began
+        finally:
+            copies.put(copy)
+
+    with ThreadPoolExecutor(copies.qsize()) as pool:
+        yield from pool.map(one, chosen)
+
+
+def all_pass_unchanged(tests: set[str], folder: Path) -> None:
+    """A test that fails anyway notices nothing. Raises RuntimeError."""
+    if failed := Copy(folder).run(*sorted(tests)):
+        raise RuntimeError(f"{failed} fails without any change: what it noticed says nothing")
+
+
+def write(results: dict[str, dict[str, Any]]) -> None:
+    """In the order of mutants.yaml; what is not there any more is left out."""
+    ordered = {one.what: results[one.what] for one in mutants() if one.what in results}
+    RESULT.write_text(HEAD + yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=1000))
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="Also those whose code and tests are as they were.")
+@click.argument("words", nargs=-1)
+def main(everything: bool, words: tuple[str, ...]) -> None:
+    """Try what changed since the result, or all; with WORDS, those whose text or file has one of them."""
+    known, old = kept(), set(stale())
+    chosen = [one for one in mutants() if everything or one.what in old]
+    if words:
+        chosen = [one for one in mutants() if any(word in one.what or word in one.file for word in words)]
+    survivors = []
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        for mutant, test, seconds in tried(chosen, known, Path(folder)):
+            click.echo(f"{seconds:6.1f} s  {mutant.what}: {f'noticed by {test}' if test else 'SURVIVED'}")
+            if test:
+                known[mutant.what] = {"noticed by": test, "digest": mutant.digest()}
+            else:
+                survivors.append(mutant.what)
+                known.pop(mutant.what, None)
+            write(known)  # so that a run that is ended has not been for nothing
+        noticed = {known[one.what]["noticed by"] for one in chosen if one.what in known}
+        all_pass_unchanged({test for test in noticed if "::" in test}, Path(folder) / "unchanged")
+    if survivors:
+        sys.exit(f"{len(survivors)} of {len(chosen)} changes were noticed by no test:\n  " + "\n  ".join(survivors))
+    click.echo(f"{len(chosen)} of {len(mutants())} changes tried, each noticed: {RESULT.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
