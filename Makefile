@@ -18,6 +18,7 @@ given_cluster := $(if $(filter command,$(origin KUBECONFIG)),--kubeconfig='$(KUB
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 in_two := --numprocesses 2
+bounds = $(if $(FULL),--full) $(if $(RANDOM),-p randomly $(if $(filter-out 1,$(RANDOM)),--randomly-seed=$(RANDOM)))
 get_chart = $(PYTHON) -m scripts.layers chart >/dev/null || echo "tools: without the chart the policies run on tests/render/inventory"
 tools_for_tests = $(PYTHON) -m scripts.tools --for-tests -- $(ARGS); $(get_chart)
 
@@ -42,7 +43,7 @@ cluster: setup ## A real control plane with seven fake Pis to try things on, unt
 
 test: setup ## All tests, in two processes; what is exhaustive in part, or FULL=1 whole; says what it skipped, and why. ARGS=tests/store: those alone
 	@$(tools_for_tests)
-	@$(PYTHON) -m pytest $(in_two) $(if $(FULL),--full) $(ARGS)
+	@$(PYTHON) -m pytest $(in_two) $(bounds) $(ARGS)
 
 test-quick: setup ## For the loop at the desk: what starts no Airflow, no Terraform, no cluster (under 2 minutes)
 	@$(PYTHON) -m pytest $(in_two) --quick $(ARGS)
@@ -56,7 +57,7 @@ test-terraform: setup ## The AWS side alone: plans, refusals, roles tried with e
 
 test-cluster: setup ## Deploys, the incident, nodes that die, on a real control plane with seven fake Pis; KUBECONFIG=FILE: on that cluster what needs no fake nodes
 	@$(PYTHON) -m scripts.tools control-plane helm
-	@$(PYTHON) -m pytest tests/cluster --durations=15 --durations-min=1 $(or $(given_cluster),$(in_two)) $(if $(FULL),--full) $(ARGS)
+	@$(PYTHON) -m pytest tests/cluster --durations=15 --durations-min=1 $(or $(given_cluster),$(in_two)) $(bounds) $(ARGS)
 
 test-mutants: setup ## Change the code in a copy, one slip at a time, and see a test fail; what is as it was the last time is left out (ARGS=--all: nothing)
 	@$(PYTHON) -m scripts.tools

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import pytest
@@ -24,28 +24,41 @@ os.environ.setdefault(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--full", action="store_true", help="run what is exhaustive whole, whether its files changed or not"
-    )
+    parser.addoption("--full", action="store_true", help="run what is exhaustive whole, changed or not")
+    parser.addoption("--quick", action="store_true", help="leave out what starts an Airflow, Terraform or a cluster")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     found = archive()
-    changed = bounds.changed()
+    chart = f"rendered from {found.name}" if found else "no archive, the policies run on tests/render/inventory"
     return [
-        f"chart: rendered from {found.name}"
-        if found
-        else "chart: no archive, the policies run on tests/render/inventory",
-        "exhaustive tests: "
-        + ("in full" if config.getoption("full") else f"in part{', in full: ' if changed else ''}{', '.join(changed)}"),
+        f"chart: {chart}",
+        f"exhaustive tests, whole where asked for or changed: {', '.join(whole(config)) or 'none'}",
     ]
 
 
 @pytest.fixture(scope="session")
 def in_full(pytestconfig: pytest.Config) -> Callable[[str], bool]:
     """Whether a subject of helpers/bounds.py is to be run whole."""
-    changed = bounds.changed()
-    return lambda subject: bool(pytestconfig.getoption("full")) or subject in changed
+    return lambda subject: subject in whole(pytestconfig)
+
+
+def whole(config: pytest.Config) -> Collection[str]:
+    """Subjects that are run whole: all where that is asked for, or a test is asked for by its name."""
+    named = any("::" in word for word in config.args)
+    return bounds.SUBJECTS if named or config.getoption("full") else bounds.changed()
+
+
+def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is exhaustive and not due, and what is not quick."""
+    known, quick, out = whole(config), config.getoption("quick"), []
+    for item in items:
+        subjects = [mark.args[0] for mark in item.iter_markers("exhaustive")]
+        assert all(subject in bounds.SUBJECTS for subject in subjects), f"{item.nodeid}: {subjects}"
+        if not all(subject in known for subject in subjects) or (quick and (subjects or parts.is_slow(item))):
+            out.append(item)
+    config.hook.pytest_deselected(items=out)
+    items[:] = [item for item in items if item not in set(out)]
 
 
 def pytest_sessionfinish() -> None:
@@ -54,7 +67,9 @@ def pytest_sessionfinish() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if hasattr(config, "workerinput"):  # one of several processes; a process alone goes from folder to folder
+    leave_out(config, items)
+    shuffled = config.pluginmanager.hasplugin("randomly")
+    if hasattr(config, "workerinput") and not shuffled:  # a process alone goes from folder to folder
         items[:] = parts.longest_first(items)
 
 

@@ -21,8 +21,12 @@ RESULTS = ROOT / "docs" / "benchmarks"
 PARTS = ("latency", "polls", "faults", "mixed", "terraform", "cluster")
 
 
+IN_FULL = pytest.mark.exhaustive("demo")
+LONG = {"latency": [pytest.mark.airflow, IN_FULL], "polls": [IN_FULL], "cluster": [IN_FULL], "terraform": [IN_FULL]}
+
+
 @pytest.mark.skipif(not program("versitygw").exists(), reason="versitygw is not built (`make tools`, needs Go)")
-@pytest.mark.parametrize("part", [pytest.param(p, marks=pytest.mark.airflow) if p == "latency" else p for p in PARTS])
+@pytest.mark.parametrize("part", [pytest.param(part, marks=LONG.get(part, [])) for part in PARTS])
 def test_each_part_runs_with_tiny_sizes(part: str, tmp_path: Path):
     if part == "cluster":
         skip_unless_built()

@@ -13,6 +13,8 @@ from tests.ci.runner import DIGEST, Done, Runner, commit, git, live, refusing_st
 from tests.helpers.s3_servers import S3Server
 
 SYSTEMS = ("github", "gitlab")
+IN_FULL = pytest.mark.exhaustive("pipelines")
+ONE_OR_BOTH = ["github", pytest.param("gitlab", marks=IN_FULL)]
 REGISTRY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 Machine = Callable[..., Runner]
 
@@ -56,6 +58,7 @@ def test_github_publishes_a_commit_to_dev_and_the_same_to_prod(
     assert runner.tokens.audiences == [AUDIENCE, AUDIENCE]
 
 
+@IN_FULL
 def test_gitlab_publishes_main_to_dev_and_what_was_merged_from_it_to_prod(
     machine: Machine, aws: S3Server, buckets: dict[str, str]
 ) -> None:
@@ -81,7 +84,7 @@ def test_gitlab_refuses_a_production_branch_with_something_of_its_own(
     assert live(aws, buckets["prod"], "prod") is None
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 def test_a_merge_request_is_validated_and_nothing_else(
     machine: Machine, aws: S3Server, buckets: dict[str, str], system: str
 ) -> None:
@@ -92,13 +95,13 @@ def test_a_merge_request_is_validated_and_nothing_else(
     assert runner.tokens.audiences == [] and live(aws, buckets["dev"], "dev") is None
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 @pytest.mark.parametrize(
     ("event", "broken"),
     [
         ("merge", "def f(:\n"),
-        ("main", "from airflow.sdk import DAG\n\nDAG('other_id')\n"),
-        ("main", "import nothing_of_that_name\n"),
+        pytest.param("main", "from airflow.sdk import DAG\n\nDAG('other_id')\n", marks=IN_FULL),
+        pytest.param("main", "import nothing_of_that_name\n", marks=IN_FULL),
     ],
 )
 def test_a_broken_dag_ends_the_pipeline_with_exit_code_1_and_nothing_is_published(
@@ -125,7 +128,8 @@ def test_what_cannot_be_parsed_is_refused_by_the_parse_alone(machine: Machine) -
         assert done.code == 1 and "only a run can tell" in done.said
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
+@IN_FULL
 @pytest.mark.timeout(600)
 def test_the_publisher_installs_from_its_lock_and_its_tag(
     machine: Machine, aws: S3Server, buckets: dict[str, str], system: str
@@ -148,7 +152,7 @@ def test_a_refused_token_ends_the_job_before_anything_is_published(
     assert live(aws, buckets["dev"], "dev") is None
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 def test_a_wrong_account_is_exit_code_4(machine: Machine, system: str) -> None:
     done = machine().run(
         job(f"package/{system}/*:publish-dev"), "main", AIRFLOW_PLATFORM_BUCKET="airflow-dags-dev-000000000000"
@@ -156,7 +160,7 @@ def test_a_wrong_account_is_exit_code_4(machine: Machine, system: str) -> None:
     assert done.code == 4 and "airflow-dags-dev-000000000000" in done.said
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 def test_a_tag_that_is_not_there_is_git_s_exit_code_128(machine: Machine, system: str) -> None:
     done = machine().run(job(f"package/{system}/*:validate"), "merge", PLATFORM_TAG="v9.9.9")
     assert done.code == 128 and "Remote branch v9.9.9 not found" in done.said
@@ -167,7 +171,7 @@ def test_a_job_that_gets_no_token_says_which_line_it_lacks(machine: Machine) -> 
     assert done.code != 0 and "the job lacks id-token: write" in done.said
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 def test_no_dags_is_exit_code_2(machine: Machine, system: str) -> None:
     runner = machine()
     git(runner.folder, "rm", "--quiet", "-r", "dags")
@@ -176,7 +180,7 @@ def test_no_dags_is_exit_code_2(machine: Machine, system: str) -> None:
 
 
 @pytest.mark.parametrize("why", ["AccessDenied", "ExpiredTokenException", "InvalidIdentityToken"])
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 def test_a_role_that_is_not_given_is_said_with_the_reason(machine: Machine, system: str, why: str) -> None:
     with refusing_sts(why) as (endpoint, asked):
         done = machine().run(job(f"package/{system}/*:publish-dev"), "main", AWS_ENDPOINT_URL_STS=endpoint)
@@ -186,14 +190,14 @@ def test_a_role_that_is_not_given_is_said_with_the_reason(machine: Machine, syst
     assert done.code == 3
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 def test_the_image_is_built_on_a_merge_request_and_not_pushed(machine: Machine, system: str) -> None:
     (build,) = [j for j in ALL if j.id.startswith(f"package/{system}/") and "docker" in j.lines and "merge" in j.events]
     done = machine().run(build, "merge")
     assert done.code == 0 and done.called == ["docker buildx build image"]
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 def test_the_image_is_pushed_once_a_commit_and_the_line_for_the_dag_is_said(machine: Machine, system: str) -> None:
     (push,) = [j for j in ALL if j.id.startswith(f"package/{system}/") and "--push" in j.lines]
     runner = machine()

@@ -19,6 +19,8 @@ from tests.ci.runner import RECORD, TERRAFORM, Runner, commit, git, platform_che
 from tests.helpers.s3_servers import S3Server
 
 SYSTEMS = ("github", "gitlab")
+IN_FULL = pytest.mark.exhaustive("pipelines")
+ONE_OR_BOTH = ["github", pytest.param("gitlab", marks=IN_FULL)]
 STATES = "airflow-terraform-state-123456789012"
 ARCHIVE = "https://releases.hashicorp.com/terraform/{0}/terraform_{0}_linux_amd64.zip"
 Machine = Callable[..., Runner]
@@ -70,7 +72,7 @@ def with_helm(runner: Runner) -> dict[str, str]:
     return {"AIRFLOW_CHART_FILE": str(chart)}
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 def test_check_lints_renders_every_environment_and_asks_the_policies(platform_machine: Runner, system: str) -> None:
     check = job(f"platform/{system}/*:check")
     done = platform_machine.run(check, "merge", **with_helm(platform_machine), **more(platform_machine, check))
@@ -86,7 +88,7 @@ def test_check_lints_renders_every_environment_and_asks_the_policies(platform_ma
         assert "Deployment" in kinds, environment
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 def test_a_wrong_layer_ends_the_check(platform_machine: Runner, system: str) -> None:
     (platform_machine.folder / "values/env/staging.yaml").write_text("scheduler: {resuorces: {}}\n")
     commit(platform_machine.folder)
@@ -109,7 +111,7 @@ def test_a_plan_takes_the_role_of_its_entry_with_the_token(platform_machine: Run
     assert not any(" apply" in line for line in done.called)
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 def test_apply_changes_prod_and_asks_nothing_more(platform_machine: Runner, system: str) -> None:
     apply = job(f"platform/{system}/*:apply-prod")
     done = platform_machine.run(apply, "main" if system == "github" else "production", **more(platform_machine, apply))
@@ -137,7 +139,7 @@ def test_gitlab_runs_no_other_terraform_than_the_pinned_one(platform_machine: Ru
     assert not any(line.startswith("terraform") for line in done.called)
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 def test_the_image_is_built_from_what_is_there(platform_machine: Runner, system: str) -> None:
     (build,) = [j for j in ALL if j.id.startswith(f"platform/{system}/") and "docker" in j.lines]
     done = platform_machine.run(build, "merge")
@@ -147,7 +149,7 @@ def test_the_image_is_built_from_what_is_there(platform_machine: Runner, system:
         assert (ROOT / "examples" / source).is_dir()
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", ONE_OR_BOTH)
 def test_all_tests_are_run_by_their_make_target(platform_machine: Runner, system: str) -> None:
     test = job(f"platform/{system}/*:test")
     done = platform_machine.run(test, "merge", **more(platform_machine, test))

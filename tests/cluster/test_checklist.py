@@ -25,7 +25,7 @@ from tests.cluster.screener import Screener
 from tests.cluster.velero import backed_up, install
 from tests.helpers.airflow import Airflow
 
-pytestmark = [pytest.mark.fake_nodes, pytest.mark.airflow]
+pytestmark = [pytest.mark.fake_nodes, pytest.mark.airflow, pytest.mark.exhaustive("cluster")]
 
 HOW_TO = "verify-a-cluster.md"
 LOAD = "historical_load_equities"

@@ -82,7 +82,11 @@ BEFORE = checkouts.revision_before()
 UPGRADED = ("pi", "prod") if BEFORE else ()
 
 
-@pytest.mark.parametrize("env", [env for env in environments() if env not in UPGRADED])
+IN_FULL = pytest.mark.exhaustive("cluster")
+OTHERS = [env for env in environments() if env not in UPGRADED]
+
+
+@pytest.mark.parametrize("env", [*OTHERS[:1], *(pytest.param(env, marks=IN_FULL) for env in OTHERS[1:])])
 def test_an_environment_comes_stays_the_same_and_goes(cluster: Cluster, env: str, tmp_path: Path) -> None:
     place, empty = Deployment(cluster, env, tmp_path), contents(cluster)
     comes(place)
@@ -91,7 +95,7 @@ def test_an_environment_comes_stays_the_same_and_goes(cluster: Cluster, env: str
 
 
 @pytest.mark.skipif(not BEFORE, reason="this is no clone, or a shallow one: our version before is not in it")
-@pytest.mark.parametrize("env", UPGRADED)
+@pytest.mark.parametrize("env", [pytest.param(env, marks=[IN_FULL] if env == "prod" else []) for env in UPGRADED])
 def test_our_version_before_goes_on_to_this_one_and_back(cluster: Cluster, env: str, tmp_path: Path) -> None:
     place, empty = Deployment(cluster, env, tmp_path), contents(cluster)
     place.by(checkouts.of_revision(BEFORE, tmp_path / "before")).deploy()
@@ -149,6 +153,7 @@ def goes(place: Deployment, empty: Contents) -> None:
 AS_BEFORE = "manage.sh: Airflow is as it was before"
 
 
+@IN_FULL
 def test_a_deploy_that_fails_half_way_takes_itself_back(cluster: Cluster, tmp_path: Path) -> None:
     place = Deployment(cluster, "pi", tmp_path)
     checkout = checkouts.working_copy(tmp_path / "checkout")
@@ -198,6 +203,7 @@ PLAIN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.skipif(not cached("1.20.0").exists(), reason=f"the chart is not here: {cached('1.20.0')}")
 @pytest.mark.parametrize("env", PLAIN)
+@IN_FULL
 def test_a_release_of_chart_1_20_goes_on_to_ours(cluster: Cluster, env: str, tmp_path: Path) -> None:
     values = tmp_path / "plain.yaml"
     values.write_text(yaml.safe_dump(PLAIN[env]))

@@ -15,6 +15,7 @@ from tests.cluster.conftest import a_cluster
 from tests.helpers.charts import INCIDENT
 
 pytestmark = [
+    pytest.mark.exhaustive("cluster"),
     pytest.mark.fake_nodes,  # on real ones the incident would happen
     pytest.mark.skipif(not archive(), reason="the official chart's archive is not here (make tools)"),
 ]

@@ -103,6 +103,7 @@ def steps(*numbers: int) -> str:
 
 
 @needs_charts
+@pytest.mark.exhaustive("cluster")
 @pytest.mark.parametrize("keep", [True, False], ids=["claim kept", "claim not kept"])
 def test_the_guide_s_steps_end_it(cluster: Cluster, keep: bool) -> None:
     install_the_incident(cluster, "chart")

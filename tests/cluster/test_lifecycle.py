@@ -54,7 +54,9 @@ def all_end(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=30)[1]
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.exhaustive("cluster"))], ids=lambda s: s.name
+)
 def test_asked_to_end_it_ends_and_takes_its_folder_along(how: signal.Signals) -> None:
     with started(sys.executable, "-m", "tests.cluster") as (process, folder):
         parts = process.children(recursive=True)
@@ -89,6 +91,7 @@ def test_a_part_that_ends_is_said() -> None:
         assert not folder.exists()
 
 
+@pytest.mark.exhaustive("cluster")
 def test_two_at_once_do_not_meet(tmp_path: Path) -> None:
     with our_own(tmp_path / "one") as one, our_own(tmp_path / "two") as two:
         one.kubectl("create", "namespace", NAMESPACE)
@@ -121,6 +124,7 @@ def run_on(cluster: Cluster, *words: str) -> str:
     return re.sub(r"\s+", " ", done.stdout + done.stderr)
 
 
+@pytest.mark.exhaustive("cluster")
 def test_on_a_given_cluster_nothing_is_switched_off_and_airflow_s_namespace_is_safe(tmp_path: Path) -> None:
     with our_own(tmp_path / "log") as cluster:
         said = run_on(cluster, "tests/cluster/test_rounds.py")
@@ -131,6 +135,7 @@ def test_on_a_given_cluster_nothing_is_switched_off_and_airflow_s_namespace_is_s
         assert " passed" not in said and " failed" not in said
 
 
+@pytest.mark.exhaustive("cluster")
 def test_a_given_cluster_that_hides_its_namespaces_is_left_alone(tmp_path: Path) -> None:
     """An answer that did not come must never look like a cluster without Airflow: its namespaces would be deleted at the end."""
     with our_own(tmp_path / "log") as cluster:

@@ -30,7 +30,8 @@ pytestmark = [
 ]
 
 CASES = {case.name: case for case in (*ENVIRONMENTS, *ON_PI)}
-ALL = ["pi", "prod", "pi-celery", "pi-kubernetes"]
+IN_FULL = pytest.mark.exhaustive("cluster")
+ALL = ["pi", *(pytest.param(name, marks=IN_FULL) for name in ("prod", "pi-celery")), "pi-kubernetes"]
 # Each list begins as the one above: pytest keeps a cluster for the tests of one place in these lists.
 in_each = pytest.mark.parametrize("installed", ALL, indirect=True)
 with_and_without_budgets = pytest.mark.parametrize("installed", ALL[:2], indirect=True)

@@ -69,7 +69,17 @@ def sync_once(root: Path, store: Memory) -> None:
     sync.prune()
 
 
-@pytest.mark.parametrize("scene", ["first sync", "update", "removal", "refused", "damaged"])
+@pytest.mark.parametrize(
+    "scene",
+    [
+        "update",
+        "removal",
+        *(
+            pytest.param(scene, marks=pytest.mark.exhaustive("delivery"))
+            for scene in ("first sync", "refused", "damaged")
+        ),
+    ],
+)
 def test_killed_before_any_step_a_whole_version_is_served_and_a_new_run_heals(scene: str, tmp_path: Path):
     store = Memory()
     start, root = tmp_path / "start", tmp_path / "dags"

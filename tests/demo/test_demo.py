@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.airflow
+@pytest.mark.exhaustive("demo")
 @needs_terraform[0]
 @needs_terraform[1]
 @pytest.mark.timeout(600)

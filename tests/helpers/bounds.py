@@ -18,9 +18,19 @@ HEAD = "# Digests of what `make test-full` last passed on: `make test` runs thes
 PART_ONLY = "AIRFLOW_PLATFORM_PART_ONLY"  # in the environment: never in full, whatever changed (make test-mutants)
 
 CODE, PUBLISHER = "charts/airflow-platform/files", "packages/airflow_dag_publisher/src/airflow_dag_publisher"
+HELPERS = "tests/helpers"
 SUBJECTS = {
-    "protocol": [f"{CODE}/dag_protocol.py", f"{CODE}/dag_package.py", f"{PUBLISHER}/publishing.py", "tests/protocol", "tests/helpers/memory_store.py"],
+    "protocol": [f"{CODE}/dag_protocol.py", f"{CODE}/dag_package.py", f"{PUBLISHER}/publishing.py", "tests/protocol", f"{HELPERS}/memory_store.py"],
+    "delivery": [CODE, "tests/dag_sync", "tests/airflow", f"{HELPERS}/airflow.py", f"{HELPERS}/fault_proxy.py"],
+    "publisher": [CODE, PUBLISHER, "tests/publisher", "tests/validate", f"{HELPERS}/forks.py", f"{HELPERS}/fault_proxy.py"],
+    "terraform": ["terraform", "scripts/manage.sh", "scripts/manage", "scripts/bucket_export", "scripts/state_bucket.py", "scripts/tfvars.py",
+                  "tests/terraform", *(f"{HELPERS}/{name}.py" for name in ("terraform", "fake_aws", "fake_aws_server", "web_identity", "web_identity_server"))],
+    "cluster": ["charts", "values", "scripts/manage.sh", "scripts/manage", "scripts/layers", "tests/cluster", "tests/checklist"],
+    "manage": ["values", "scripts/manage.sh", "scripts/manage", "scripts/layers", "scripts/bucket_export", "tests/manage"],
+    "pipelines": ["examples/ci", "packages", "scripts/manage.sh", "scripts/manage", "Makefile", "tests/ci"],
+    "demo": ["scripts/demo.py", "scripts/bench", CODE, PUBLISHER, "examples/sales", "examples/finance", "tests/demo", "tests/bench", f"{HELPERS}/airflow.py"],
 }  # fmt: skip
+"""Where the files of each are."""
 
 
 def digest(subject: str) -> str:

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import os
 import re
-import subprocess
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,8 @@ import yaml
 
 from scripts.layers.chart import archive, helm
 from scripts.layers.environments import NAMESPACE, ROOT, VALUES, Environment, check_layers, environments
-from scripts.pinned import CACHE, versions
+from scripts.pinned import versions
+from tests.helpers import helm_cache
 
 OUTPUTS = ROOT / "tests" / "render" / "outputs.json"
 EXTRA = ROOT / "tests" / "render" / "values"  # what a delivery leaves to env/<environment>.yaml
@@ -109,16 +109,10 @@ def template(release: str, chart: Path, files: tuple[Path, ...], *arguments: str
     assert program, "helm is missing: make tools"
     values = [argument for file in files for argument in ("--values", str(file))]
     command = [program, "template", release, str(chart), "--namespace", NAMESPACE, "--kube-version", KUBE_VERSION]
-    done = subprocess.run(
-        [*command, *values, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "HELM_CACHE_HOME": str(CACHE / "helm")},
-    )
-    if done.returncode:
-        raise Refused(done.stderr.strip())
-    return done.stdout
+    code, out, err = helm_cache.template([*command, *values, *arguments])
+    if code:
+        raise Refused(err.strip())
+    return out
 
 
 def manifests(text: str) -> list[Manifest]:

@@ -50,6 +50,17 @@ def unit(nodeid: str) -> str:
     return next((name for start, name in TOGETHER.items() if file.startswith(start)), file)
 
 
+SLOW = (
+    "tests/airflow", "tests/bench", "tests/ci", "tests/cluster/", "tests/cluster_policy", "tests/demo", "tests/terraform",
+)  # fmt: skip
+"""What make test-quick leaves out."""
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Whether it starts what takes long, or waits for it."""
+    return item.nodeid.startswith(SLOW)
+
+
 class Units(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
     """Gives a process that is about to have nothing left to do the next unit."""
 

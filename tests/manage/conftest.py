@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from scripts.layers.chart import helm
 from scripts.layers.environments import ROOT
+from tests.helpers import helm_cache
 
 KUBECTL = """#!/usr/bin/env bash
 echo "kubectl $*" >>"$CALLS"
@@ -27,7 +29,7 @@ esac
 """
 HELM = """#!/usr/bin/env bash
 while [[ $1 == --kube-context ]]; do context="$1 $2 "; shift 2; done
-[[ $1 != template ]] || exec "$REAL_HELM" "$@"
+[[ $1 != template ]] || exec "$PYTHON" -I -S "$HELM_CACHE" "$REAL_HELM" "$@"
 echo "helm ${context-}$*" >>"$CALLS"
 [[ $1 != list || -z ${HISTORY-} ]] || echo release
 [[ $1 != history ]] || echo "${HISTORY}"
@@ -71,9 +73,10 @@ def operator(tmp_path: Path) -> Operator:
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
     for part in ("scripts", "values", "charts", "terraform/environments", "docs/reference"):
-        shutil.copytree(ROOT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / part, checkout / part)
     shutil.copy(ROOT / "versions.yaml", checkout)
     shutil.copy(ROOT / "tests/render/outputs.json", checkout / "outputs.json")
     (checkout / ".venv").symlink_to(ROOT / ".venv")
-    env = {"PATH": f"{tools}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls"), "REAL_HELM": helm() or "helm"}
+    env = {"PATH": f"{tools}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls"), "REAL_HELM": helm() or "helm",
+           "PYTHON": sys.executable, "HELM_CACHE": helm_cache.__file__}  # fmt: skip
     return Operator(checkout, env)

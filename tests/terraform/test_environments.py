@@ -244,6 +244,7 @@ def on_a_terminal(manage, words, answer):
     return process.returncode, said
 
 
+@pytest.mark.exhaustive("terraform")
 def test_a_destroy_that_failed_halfway_goes_on(aws, admin, tmp_path):
     """Terraform drops the outputs first: the bucket is found in the state."""
     manage = Manage({**aws.admin, "AIRFLOW_PLATFORM_STATE_DIR": str(tmp_path)})
@@ -269,6 +270,7 @@ def test_a_destroy_that_failed_halfway_goes_on(aws, admin, tmp_path):
     )
 
 
+@pytest.mark.exhaustive("terraform")
 def test_an_environment_is_exported_and_destroyed_and_only_then(aws, admin, tmp_path):
     """Beside another one that is applied meanwhile: staging and a demo in the same account."""
     built = Built(aws, tmp_path)

@@ -83,6 +83,7 @@ def sync(aws, tmp_path):
         process.stop()
 
 
+@pytest.mark.exhaustive("terraform")
 def test_a_deleted_bucket_comes_back_and_no_dag_was_lost_meanwhile(aws, manage, sync, tmp_path):
     port = free_port()
     manage.ok("apply", "demo", "--yes")

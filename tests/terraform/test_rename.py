@@ -38,6 +38,7 @@ def moved():
     return block.replace("<old>", "ledger").replace("<new>", "accounts")
 
 
+@pytest.mark.exhaustive("terraform")
 def test_the_repository_of_a_renamed_package_stays(aws, checkout):
     folder, manage = checkout
     ecr = aws.client("ecr", aws.admin)
