@@ -126,7 +126,7 @@ def _from_index(name: str) -> Tool:
 
 
 NEEDED_BY = {
-    "control-plane": ("tests/cluster",),
+    "control-plane": ("tests/bench", "tests/cluster"),
     "versitygw": ("tests/adopter", "tests/bench", "tests/manage", "tests/store", "tests/terraform"),
     "helm": (
         "tests/bench", "tests/ci", "tests/cluster", "tests/layers", "tests/manage", "tests/policy", "tests/render",

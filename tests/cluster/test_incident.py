@@ -148,6 +148,7 @@ def test_what_the_shipped_values_make_of_it_ends_it(cluster: Cluster) -> None:
     assert not readers(cluster) and not cluster.multi_attach(since=began)
 
 
+@pytest.mark.exhaustive("cluster")
 def test_no_inventory_shares_a_volume_between_nodes(cluster: Cluster) -> None:
     """Every environment, delivery, executor and option on the real controllers at once."""
     places = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": str(case)}} for case in CASES]

@@ -383,7 +383,7 @@ def test_a_package_that_always_fails_is_tried_less_and_less_often(tmp_path: Path
     assert sync.poll() and sync.counts["noop"] == 1, "before its time it is left alone"
 
 
-@pytest.mark.parametrize("packages", [20, 999])
+@pytest.mark.parametrize("packages", [20, pytest.param(999, marks=pytest.mark.exhaustive("delivery"))])
 def test_a_poll_with_nothing_new_is_one_request(packages: int, proxy: FaultProxy, bucket: S3Store, tmp_path: Path):
     publish(bucket, ONE)
     for n in range(packages - 1):

@@ -254,6 +254,7 @@ def test_keys_that_are_no_file_names_are_exported_and_deleted(moto: S3Server, pl
     assert place.history() == set()
 
 
+@pytest.mark.exhaustive("manage")
 def test_more_than_a_page_of_versions(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     number = 1_040
     if place.server == "moto":  # which takes ten seconds for so many

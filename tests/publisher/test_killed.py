@@ -78,6 +78,9 @@ SCENES = {
 }
 
 
+IN_PART, IN_FULL = ("publish", "remove with an edit", "dag-adopter"), pytest.mark.exhaustive("publisher")
+
+
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Forks]]:
     log = tmp_path_factory.mktemp("programs") / "log"
@@ -127,7 +130,7 @@ def killed_at(
     return reaper.at
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in IN_PART else IN_FULL) for name in SCENES])
 def test_killed_at_any_request_whole_versions_are_served_and_the_next_run_just_works(
     name: str, programs: dict[str, Forks], proxy: FaultProxy, bucket: S3Store, moto: S3Server, tmp_path: Path
 ):

@@ -21,7 +21,10 @@ CHECKOV = program("checkov")
 SKIP = re.compile(r"#\s*checkov:skip=\s*(?P<checks>[\w,-]*):?(?P<reason>.*)")
 WORDS = 4  # fewer are no reason
 
-pytestmark = pytest.mark.skipif(not CHECKOV.exists(), reason="checkov is not installed in the cache (make tools)")
+pytestmark = [
+    pytest.mark.exhaustive("terraform"),
+    pytest.mark.skipif(not CHECKOV.exists(), reason="checkov is not installed in the cache (make tools)"),
+]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from tests.terraform.conftest import Built
 from tests.terraform.rig import all_roles
 
 pytestmark = needs_terraform
+IN_FULL = pytest.mark.exhaustive("terraform")
 
 STATES = "airflow-terraform-state-123456789012"
 
@@ -24,7 +25,7 @@ def admin(aws):
     return aws.client("s3", aws.admin)
 
 
-@pytest.mark.parametrize("environment", ["account", "dev", "prod"])
+@pytest.mark.parametrize("environment", ["dev", *(pytest.param(name, marks=IN_FULL) for name in ("account", "prod"))])
 def test_the_second_plan_is_empty(built, environment):
     assert "No changes." in built.manage(environment).ok("plan", environment, *built.arguments(environment))
 
@@ -66,6 +67,7 @@ def test_each_state_is_an_object_of_its_own_with_versions(built, admin):
     assert admin.get_public_access_block(Bucket=STATES)["PublicAccessBlockConfiguration"]["RestrictPublicBuckets"]
 
 
+@IN_FULL
 def test_nobody_applies_while_somebody_else_does(built, admin):
     """S3 holds the lock: its object is written only if it is not there."""
     held = {"ID": "11111111-2222-3333-4444-555555555555", "Operation": "OperationTypeApply", "Who": "somebody@else"}
@@ -103,6 +105,7 @@ def test_the_account_is_not_destroyed(built):
     assert "its bucket holds the states of every environment" in refused.stderr
 
 
+@IN_FULL
 def test_credentials_of_another_account_are_refused(built):
     refused = built.manage("dev")("plan", "dev", *built.arguments("dev"), "-var=account_id=210987654321")
     assert refused.returncode == 1
@@ -217,7 +220,9 @@ def seeded(aws):
             secrets.create_secret(Name=arguments["SecretId"], SecretString="x")
 
 
-@pytest.mark.parametrize("who", MAY)
+@pytest.mark.parametrize(
+    "who", [pytest.param(who, marks=[] if who in ("publisher", "worker") else IN_FULL) for who in MAY]
+)
 def test_beyond_objects_a_role_does_what_is_listed_and_nothing_else(aws, built, assumed, seeded, who):
     answers = {}
     for what, (service, operation, arguments) in WHAT.items():
@@ -244,7 +249,7 @@ def on_a_terminal(manage, words, answer):
     return process.returncode, said
 
 
-@pytest.mark.exhaustive("terraform")
+@IN_FULL
 def test_a_destroy_that_failed_halfway_goes_on(aws, admin, tmp_path):
     """Terraform drops the outputs first: the bucket is found in the state."""
     manage = Manage({**aws.admin, "AIRFLOW_PLATFORM_STATE_DIR": str(tmp_path)})
@@ -270,7 +275,7 @@ def test_a_destroy_that_failed_halfway_goes_on(aws, admin, tmp_path):
     )
 
 
-@pytest.mark.exhaustive("terraform")
+@IN_FULL
 def test_an_environment_is_exported_and_destroyed_and_only_then(aws, admin, tmp_path):
     """Beside another one that is applied meanwhile: staging and a demo in the same account."""
     built = Built(aws, tmp_path)

@@ -50,6 +50,7 @@ def sync(rig, who, root):
     return file.read_bytes() if file.exists() else None
 
 
+@pytest.mark.exhaustive("terraform")
 def test_publish_sync_edit_by_hand_adopt_roll_back_and_remove(rig, tmp_path):
     """The whole life of a package, nobody with more than their own rights."""
     dags, root = tmp_path / "dags", tmp_path / "root"

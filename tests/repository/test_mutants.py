@@ -1,0 +1,31 @@
+"""Each change of tests/mutants/mutants.yaml still fits the code, and was noticed; which tests did is in result.yaml."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.mutants import run
+
+
+@pytest.mark.parametrize("mutant", run.mutants(), ids=lambda mutant: mutant.what)
+def test_a_change_fits_the_code_and_was_noticed(mutant: run.Mutant) -> None:
+    text = (run.ROOT / mutant.file).read_text()
+    changed = mutant.applied_to(text)
+    assert changed != text
+    if mutant.file.endswith(".py"):
+        compile(changed, mutant.file, "exec")
+    assert mutant.what in run.kept(), "try it: make test-mutants"
+
+
+def test_the_list_is_long_enough_and_says_each_thing_once() -> None:
+    mutants = run.mutants()
+    assert len({mutant.what for mutant in mutants}) == len(mutants)
+    of_area = Counter(mutant.file.split("/")[0] if "terraform" in mutant.file else mutant.file for mutant in mutants)
+    areas = [file for file in of_area if not file.endswith(("dag_compile.py", "live.py"))]
+    assert len(areas) >= 8 and all(of_area[area] >= 6 for area in areas), of_area
+
+
+def test_nothing_is_kept_of_changes_that_are_gone() -> None:
+    assert run.kept().keys() <= {mutant.what for mutant in run.mutants()}
