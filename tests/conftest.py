@@ -16,6 +16,7 @@ from tests.helpers import bounds, parts
 from tests.helpers.charts import RENDERS
 from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.s3_servers import S3Server, running
+from tests.mutants import run as mutants
 
 collect_ignore = ["checklist"]  # of a cluster that somebody names: make verify-cluster
 os.environ.setdefault(
@@ -83,6 +84,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("time of each part, summed over the processes")
     for line in parts.times(report for reports in terminalreporter.stats.values() for report in reports):
         terminalreporter.write_line(line)
+    if old := len(mutants.stale()):
+        terminalreporter.write_line(
+            f"{old} results of tests/mutants are older than their code or tests: make test-mutants"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,9 @@ def _python_files(place: Path) -> list[Path]:
 def mutants() -> list[Mutant]:
     """All of mutants.yaml."""
     return [
-        Mutant(what, group["file"], *change.split(CHANGES_TO), tests=tuple(group["tests"]))
+        Mutant(
+            what, group["file"], change.partition(CHANGES_TO)[0], change.partition(CHANGES_TO)[2], tuple(group["tests"])
+        )
         for group in yaml.safe_load(LIST.read_text())
         for changes in (group.get("mutants", {}), group.get("outsider", {}))
         for what, change in changes.items()
