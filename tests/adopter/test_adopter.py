@@ -20,7 +20,7 @@ import dag_protocol as protocol
 from airflow_dag_publisher import publishing
 from dag_adopter import Adopter, Finding
 from dag_store import S3Store, StoreError
-from tests.helpers.publishing import Memory, publish, session, wait_for, write
+from tests.helpers.publishing import PATIENCE, Memory, publish, session, wait_for, write
 from tests.helpers.s3_servers import ROOT, S3Server
 
 ONE, TWO = {"a.py": b"x = 1\n", "b.py": b"y = 1\n"}, {"a.py": b"x = 2\n", "c.py": b"z = 2\n"}
@@ -357,7 +357,7 @@ def test_the_cluster_s_program_adopts_and_ends_at_a_signal(moto: S3Server, bucke
         assert (tmp_path / "heartbeat").exists(), "the liveness probe of the chart looks at its age"
         assert (live(bucket) or {})["a.py"] == b"x = 1\n# by hand\n"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait()

@@ -21,7 +21,7 @@ from airflow_dag_publisher import publishing
 from airflow_dag_publisher.validate import collect
 from dag_store import S3Store
 from tests.helpers.airflow import Airflow, Dag, stop
-from tests.helpers.publishing import hand_make, publish, session, wait_for
+from tests.helpers.publishing import PATIENCE, hand_make, publish, session, wait_for
 from tests.helpers.s3_servers import S3Server
 
 ROOT = Path(__file__).parents[2]
@@ -101,7 +101,7 @@ def test_a_change_a_rollback_and_a_removal_are_seen(platform: Platform, package:
     publishing.rollback(session(platform.bucket, package))
     platform.shows(f"{package}_report", "first")
     publishing.remove(session(platform.bucket, package))
-    platform.airflow.wait(lambda dags: dags[f"{package}_report"].stale, "the removed DAG is stale", 30)
+    platform.airflow.wait(lambda dags: dags[f"{package}_report"].stale, "the removed DAG is stale")
     publishing.restore(session(platform.bucket, package))
     platform.shows(f"{package}_report", "first")
 
@@ -162,7 +162,7 @@ def test_a_missing_ignore_file_is_put_back(platform: Platform, package: str) -> 
     os.killpg(platform.processor.pid, signal.SIGSTOP)
     try:
         ignore_file.unlink()
-        wait_for(ignore_file.exists, 30, "the ignore file is back")
+        wait_for(ignore_file.exists, what="the ignore file is back")
     finally:
         os.killpg(platform.processor.pid, signal.SIGCONT)
     platform.publish(package, {"report.py": dag(package, "after")})
@@ -190,4 +190,4 @@ def test_a_bad_ignore_file_does_end_a_dag_processor_that_sees_it(tmp_path: Path)
     (tmp_path / "dags" / "a").mkdir()
     (tmp_path / "dags" / "a" / protocol.IGNORE_FILE).write_bytes(b"[z-a]\n")
     with airflow.running("dag-processor") as processor:
-        assert processor.wait(60) != 0
+        assert processor.wait(PATIENCE) != 0

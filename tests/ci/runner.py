@@ -62,7 +62,7 @@ def git(folder: Path, *words: str) -> str:
     """Run git as somebody."""
     who = ["-c", "user.name=author", "-c", "user.email=author@example.org", "-c", "init.defaultBranch=main"]
     command = ["git", "-C", str(folder), *who, *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=180).stdout.strip()
 
 
 def commit(folder: Path, message: str = "change") -> str:

@@ -65,7 +65,7 @@ class Cluster:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
-            stdout, stderr = process.communicate(stdin, timeout=240)
+            stdout, stderr = process.communicate(stdin, timeout=600)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)  # what manage.sh started would go on alone
             process.wait()
@@ -123,7 +123,7 @@ class Cluster:
         """Switch a node on or off."""
         self.kubectl("label", "node", node, f"power={'on' if on else 'off'}", "--overwrite")
 
-    def wait(self, says: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
+    def wait(self, says: str, condition: Callable[[], Any], seconds: float = 180) -> Any:
         """Until the condition is true; what it gave. Raises Failed with `says` and how the pods stand."""
         deadline = time.monotonic() + seconds
         while not (value := condition()):

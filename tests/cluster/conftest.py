@@ -70,7 +70,7 @@ class Start:
         assert self.process.stdin
         self.process.stdin.close()
         try:
-            self.process.wait(30)
+            self.process.wait(120)
         except subprocess.TimeoutExpired:
             self.process.kill()  # its parts die with it
             self.process.wait()

@@ -24,7 +24,7 @@ from tests.helpers.ports import free_port
 
 HERE = Path(__file__).parent
 SERVICE_NETWORK = "10.96.0.0/16"
-START = 60  # seconds for each part; all of them take 3 to 5 on two idle cores
+START = 180  # seconds for each part, on a busy machine; all of them take 3 to 5 on two idle cores
 
 # A node is called dead after these, where Kubernetes itself waits 50 s and pods stay for another 300 s.
 LEASE, GRACE, TOLERATED = 4, 6, 2  # seconds

@@ -51,7 +51,7 @@ def started(*command: str) -> Iterator[tuple[psutil.Process, Path]]:
 
 
 def all_end(processes: list[psutil.Process]) -> bool:
-    return not psutil.wait_procs(processes, timeout=30)[1]
+    return not psutil.wait_procs(processes, timeout=120)[1]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_asked_to_end_it_ends_and_takes_its_folder_along(how: signal.Signals) ->
             "etcd", "kube-apiserver", "kube-controller", "kube-scheduler", "kwok"
         }  # fmt: skip
         process.send_signal(how)
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
         assert all_end(parts) and not folder.exists()
 
 
@@ -87,7 +87,7 @@ def test_its_parts_end_with_it_even_if_it_is_killed() -> None:
 def test_a_part_that_ends_is_said() -> None:
     with started(sys.executable, "-m", "tests.cluster") as (process, folder):
         next(part for part in process.children() if part.name() == "kube-scheduler").kill()
-        assert process.wait(30) == 1
+        assert process.wait(120) == 1
         assert not folder.exists()
 
 

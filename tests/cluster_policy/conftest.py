@@ -109,7 +109,7 @@ def start(home: Path, *modules: str, settings: Mapping[str, str] | None = None) 
         yield Policies(airflow, process, stream)
     assert process.stdin
     process.stdin.close()
-    process.wait(timeout=30)
+    process.wait(timeout=120)
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,7 @@ def test_a_dag_processor_shows_what_is_accepted_and_why_the_rest_is_not_and_mail
         airflow.wait(lambda dags: bool(dags and airflow.import_errors()), "both DAGs")
         # As the scheduler does for a DAG that is serialized with `has_on_failure_callback`.
         subprocess.run([sys.executable, "-c", FAILED_RUN], env=airflow.environment, check=True, capture_output=True)
-        assert mail_server.arrived.wait(60)
+        assert mail_server.arrived.wait(180)
     (mail,) = mail_server.read()
     assert mail["Subject"] == "DAG sales_good failed in run by-hand"
     dags = airflow.dags_shown()

@@ -26,7 +26,7 @@ from tests.dag_sync.inside import action, reason, syncer
 from tests.helpers.dag_sync import DAG_SYNC, Process, get, served
 from tests.helpers.fault_proxy import FaultProxy
 from tests.helpers.ports import free_port
-from tests.helpers.publishing import Memory, hand_make, publish, session, wait_for, write
+from tests.helpers.publishing import PATIENCE, Memory, hand_make, publish, session, wait_for, write
 from tests.helpers.s3_servers import S3Server
 
 ONE, TWO = {"a.py": b"x = 1\n", "lib/h.py": b"y = 1\n"}, {"a.py": b"x = 2\n", "lib/h.py": b"y = 1\n"}
@@ -76,7 +76,7 @@ def test_health_readiness_and_metrics_tell_the_state(proxy: FaultProxy, bucket: 
 
     def slow(seen):
         if "/dags/" in seen.path:
-            gate.wait(20)
+            gate.wait(PATIENCE)
 
     proxy.fault = slow
     port = free_port()
@@ -163,10 +163,8 @@ def test_a_hup_before_the_loop_runs_does_not_end_it(moto: S3Server, bucket: S3St
 def test_a_signal_ends_it_at_once(number: signal.Signals, moto: S3Server, bucket: S3Store, dag_sync: Start):
     process = dag_sync(moto.endpoint, bucket.bucket, "--period", "1h")
     process.wait(lambda: "started" in process.text)
-    started = time.monotonic()
     process.signal(number)
-    assert process.ended() == {signal.SIGTERM: 0, signal.SIGINT: 130}[number]
-    assert time.monotonic() - started < 1
+    assert process.ended() == {signal.SIGTERM: 0, signal.SIGINT: 130}[number], "the next poll is in an hour"
 
 
 def test_too_many_failed_polls_in_a_row_end_it(proxy: FaultProxy, bucket: S3Store, dag_sync: Start):
@@ -210,7 +208,7 @@ def test_one_time_that_asks_during_a_poll_is_answered_by_the_next(proxy: FaultPr
     """The one under way listed the bucket before."""
     publish(bucket, ONE)
     gate = threading.Event()
-    proxy.fault = lambda seen: gate.wait(30) and None if seen.path.endswith("/sales.json") else None
+    proxy.fault = lambda seen: gate.wait(PATIENCE) and None if seen.path.endswith("/sales.json") else None
     loop = dag_sync(proxy.endpoint, bucket.bucket, "--period", "1h")
     loop.wait(lambda: any(seen.path.endswith("/sales.json") for seen in proxy.seen))
     version = publish(bucket, ONE, "finance")
@@ -245,7 +243,7 @@ def test_one_time_does_not_wait_for_a_loop_that_died(proxy: FaultProxy, bucket: 
 def test_two_one_times_at_once_both_end_well(proxy: FaultProxy, bucket: S3Store, dag_sync: Start):
     publish(bucket, ONE)
     gate = threading.Event()
-    proxy.fault = lambda seen: gate.wait(20) and None  # type: ignore[func-returns-value]
+    proxy.fault = lambda seen: gate.wait(PATIENCE) and None  # type: ignore[func-returns-value]
     first = dag_sync(proxy.endpoint, bucket.bucket, "--one-time")
     first.wait(lambda: len(proxy.seen) > 0)
     second = dag_sync(proxy.endpoint, bucket.bucket, "--one-time")

@@ -136,7 +136,7 @@ class Airflow:
             rows = connection.execute(sql.text("SELECT filename, stacktrace FROM import_error")).all()
         return {row[0]: (row[1] or "").strip().splitlines()[-1] for row in rows}
 
-    def wait(self, seen: Callable[[dict[str, Dag]], bool], what: str, seconds: float = 60) -> float:
+    def wait(self, seen: Callable[[dict[str, Dag]], bool], what: str, seconds: float = 180) -> float:
         """Wait until the database shows something. Return the seconds that it took. Raises TimeoutError that says `what`."""
         started = time.monotonic()
         while True:

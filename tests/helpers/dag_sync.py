@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.publishing import wait_for
+from tests.helpers.publishing import PATIENCE, wait_for
 from tests.helpers.s3_servers import KEYS, ROOT
 
 DAG_SYNC = ROOT / "charts/airflow-platform/files/dag_sync.py"
@@ -38,7 +38,7 @@ class Process:
     def text(self) -> str:
         return self.log.read_text()
 
-    def ended(self, seconds: float = 30) -> int:
+    def ended(self, seconds: float = PATIENCE) -> int:
         return self.process.wait(seconds)
 
     def wait(self, condition: Callable[[], Any], what: str = "") -> Any:
@@ -47,7 +47,7 @@ class Process:
             return condition()
 
         try:
-            return wait_for(check, 30, what)
+            return wait_for(check, PATIENCE, what)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.text}") from None
 

@@ -28,7 +28,7 @@ Credentials = dict[str, str]
 SERVER = Path(__file__).with_name("fake_aws_server.py")
 ADMINISTRATOR = "administrator"  # named as publisher and reader in terraform/environments/demo.tfvars
 REGION = "eu-central-1"
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 class FakeAWS:

@@ -15,6 +15,9 @@ from dag_store import S3Store
 from tests.helpers.memory_store import MemoryStore
 
 ENVIRONMENT = "dev"
+PATIENCE = (
+    120.0  # seconds until something is called missing: what comes is not waited for longer, on a busy machine neither
+)
 MARKER = protocol.marker_key(ENVIRONMENT)
 
 Store = MemoryStore | S3Store
@@ -127,7 +130,7 @@ def hand_make(
     return version
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30, what: str = "") -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE, what: str = "") -> Any:
     """Wait until `condition` is true and return what it said."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -82,7 +82,7 @@ def running(name: str, folder: Path) -> Iterator[S3Server]:
         process.wait()
 
 
-def _wait(port: int, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+def _wait(port: int, process: subprocess.Popen[bytes], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:

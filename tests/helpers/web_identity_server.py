@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 ADDRESS = "203.0.113.7"  # TEST-NET-3: nobody's, and neither loopback nor private
 PORTS = {"iam": 7076, "s3": 7070}  # fixed, as nobody else is in this network
 SOCKET = "@iam"  # abstract: it belongs to the network, and no path can be too long for it
-START_SECONDS = 30
+START_SECONDS = 120
 
 
 def main(versitygw: str) -> None:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,9 @@ class Mutant:
             raise ValueError(f"{self.file}: {self.old!r} is there {times} times, not once (tests/mutants/mutants.yaml)")
         return text.replace(self.old, self.new)
 
-    def digest(self) -> str:
-        """Of all that its result is of: the change, the file, the tests."""
-        files = [ROOT / self.file, *(file for place in self.tests for file in _python_files(ROOT / place))]
+    def digest(self, root: Path) -> str:
+        """Of all that its result is of in a checkout: the change, the file, the tests."""
+        files = [root / self.file, *(file for place in self.tests for file in _python_files(root / place))]
         texts = [repr((self.what, self.old, self.new)).encode(), *(file.read_bytes() for file in files)]
         return hashlib.sha256(b"".join(hashlib.sha256(text).digest() for text in texts)).hexdigest()[:16]
 
@@ -91,7 +91,7 @@ def kept() -> dict[str, dict[str, str]]:
 def stale() -> list[str]:
     """Mutants whose result is of other code or other tests than these."""
     known = kept()
-    return [one.what for one in mutants() if known.get(one.what, {}).get("digest") != one.digest()]
+    return [one.what for one in mutants() if known.get(one.what, {}).get("digest") != one.digest(ROOT)]
 
 
 class Copy:
@@ -166,23 +166,34 @@ class Copy:
             return None
 
 
-def tried(
-    chosen: list[Mutant], known: dict[str, dict[str, str]], folder: Path
-) -> Iterator[tuple[Mutant, str | None, float]]:
-    """Yield each, with the test that noticed it and the seconds it took; two at a time, each in a copy of its own."""
+@dataclass(frozen=True)
+class Tried:
+    """What came of a mutant: the test that noticed it or None, what that is of, and the seconds that it took."""
+
+    mutant: Mutant
+    noticed_by: str | None
+    digest: str
+    seconds: float
+
+
+def tried(chosen: list[Mutant], known: dict[str, dict[str, str]], folder: Path) -> Iterator[Tried]:
+    """Yield each as it is done; two at a time, each in a copy of its own."""
     copies: queue.Queue[Copy] = queue.Queue()
     for number in range(min(os.cpu_count() or 2, 4)):
         copies.put(Copy(folder / str(number)))
 
-    def one(mutant: Mutant) -> tuple[Mutant, str | None, float]:
+    def one(mutant: Mutant) -> Tried:
         copy, began = copies.get(), time.monotonic()
         try:
-            return mutant, copy.noticed(mutant, known.get(mutant.what, {}).get("noticed by")), time.monotonic() - began
+            digest = mutant.digest(copy.folder)
+            noticed_by = copy.noticed(mutant, known.get(mutant.what, {}).get("noticed by"))
+            return Tried(mutant, noticed_by, digest, time.monotonic() - began)
         finally:
             copies.put(copy)
 
     with ThreadPoolExecutor(copies.qsize()) as pool:
-        yield from pool.map(one, chosen)
+        for done in as_completed([pool.submit(one, mutant) for mutant in chosen]):
+            yield done.result()
 
 
 def all_pass_unchanged(tests: set[str], folder: Path) -> None:
@@ -208,13 +219,14 @@ def main(everything: bool, words: tuple[str, ...]) -> None:
         chosen = [one for one in mutants() if any(word in one.what or word in one.file for word in words)]
     survivors = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        for mutant, test, seconds in tried(chosen, known, Path(folder)):
-            click.echo(f"{seconds:6.1f} s  {mutant.what}: {f'noticed by {test}' if test else 'SURVIVED'}")
+        for done in tried(chosen, known, Path(folder)):
+            what, test = done.mutant.what, done.noticed_by
+            click.echo(f"{done.seconds:6.1f} s  {what}: {f'noticed by {test}' if test else 'SURVIVED'}")
             if test:
-                known[mutant.what] = {"noticed by": test, "digest": mutant.digest()}
+                known[what] = {"noticed by": test, "digest": done.digest}
             else:
-                survivors.append(mutant.what)
-                known.pop(mutant.what, None)
+                survivors.append(what)
+                known.pop(what, None)
             write(known)  # so that a run that is ended has not been for nothing
         noticed = {known[one.what]["noticed by"] for one in chosen if one.what in known}
         all_pass_unchanged({test for test in noticed if "::" in test}, Path(folder) / "unchanged")

@@ -15,7 +15,7 @@ from airflow_dag_publisher import publishing
 from dag_store import S3Store
 from tests.helpers.fault_proxy import FaultProxy, Seen
 from tests.helpers.forks import Forks
-from tests.helpers.publishing import publish, session, wait_for, write
+from tests.helpers.publishing import PATIENCE, publish, session, wait_for, write
 from tests.helpers.s3_servers import S3Server
 
 Files = dict[str, bytes]
@@ -111,7 +111,7 @@ class Reaper:
         self.at = seen
         if self.done:
             return "lose"
-        self.started.wait(30)
+        self.started.wait(PATIENCE)
         self.program.kill()
         return "drop"
 

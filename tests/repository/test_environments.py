@@ -25,9 +25,9 @@ def test_alone_it_installs_from_its_lock_and_says_that_it_checked_statically(tmp
         [UV, "pip", "sync", "--quiet", "--python", python, "--require-hashes", ROOT / "locks" / "publisher.txt"],
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, PACKAGE],
     ):
-        subprocess.run(command, check=True, capture_output=True, timeout=170)
+        subprocess.run(command, check=True, capture_output=True, timeout=600)
     (wheel,) = tmp_path.glob("*.whl")
-    subprocess.run([UV, "pip", "install", "--quiet", "--python", python, "--no-deps", wheel], check=True, timeout=60)
+    subprocess.run([UV, "pip", "install", "--quiet", "--python", python, "--no-deps", wheel], check=True, timeout=300)
     done = subprocess.run(
         [tmp_path / "bin" / "airflow-dag-publisher", *VALIDATE, DAG],
         capture_output=True,

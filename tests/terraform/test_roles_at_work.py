@@ -35,7 +35,7 @@ def run(rig, who, *command, **variables):
         "DAG_SYNC_ENVIRONMENT": "dev",
     }
     env = {**os.environ, **assume(rig, who).environment, **place, **variables}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
