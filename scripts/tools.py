@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +69,7 @@ def _run(command: Iterable[str | Path], said: Said, **env: str) -> None:
     lines: list[str] = []
     for line in process.stdout:
         lines.append(line.strip())
-        said(f"{len(lines)} packages, {lines[-1][:60]}")
+        said(f"{len(lines)} steps, {lines[-1][:60]}")
     if process.wait():
         raise NotBuilt(lines[-1] if lines else f"it ended with {process.returncode}")
 
@@ -175,35 +175,30 @@ class Progress:
 
     def __init__(self, console: Console, chosen: list[Tool]) -> None:
         self.console = console
-        self.began = time.monotonic()
+        self._began = time.monotonic()
         self._lock = threading.Lock()
-        self._at = {tool.name: "" for tool in chosen}
-        self._next = SAID_EVERY
+        self._at = {tool.name: "begins" for tool in chosen}
 
     def at(self, tool: Tool, what: str) -> None:
         """A build is at something."""
         with self._lock:
             self._at[tool.name] = what
-            if not self.console.is_terminal and self.seconds > self._next:
-                self._next = self.seconds + SAID_EVERY
-                self.console.print(self.__rich__(), soft_wrap=True)
 
-    def end(self, tool: Tool, how: str) -> None:
-        """It ended."""
+    def end(self, tool: Tool, why_not: str = "") -> None:
+        """It ended, well or not."""
+        how = f"was not built, so its tests will be skipped: {why_not}" if why_not else f"built after {self._seconds} s"
         with self._lock:
             del self._at[tool.name]
-            self.console.print(Text(f"tools: {tool.name} {how}"), soft_wrap=True)
+        self.console.print(Text(f"tools: {tool.name} {how}"), soft_wrap=True)
 
     @property
-    def seconds(self) -> float:
-        """Since the start."""
-        return time.monotonic() - self.began
+    def _seconds(self) -> int:
+        return int(time.monotonic() - self._began)
 
     def __rich__(self) -> Text:
-        minutes, seconds = divmod(int(self.seconds), 60)
-        return Text(
-            "\n".join(f"tools: {minutes}:{seconds:02} {name}: {what}" for name, what in self._at.items() if what)
-        )
+        minutes, seconds = divmod(self._seconds, 60)
+        with self._lock:
+            return Text("\n".join(f"tools: {minutes}:{seconds:02} {name}: {what}" for name, what in self._at.items()))
 
 
 def build(names: Iterable[str], console: Console) -> None:
@@ -225,13 +220,18 @@ def build(names: Iterable[str], console: Console) -> None:
         try:
             tool.build(lambda what: progress.at(tool, what))
         except (NotBuilt, OSError) as error:
-            progress.end(tool, f"was not built, so its tests will be skipped: {error}")
+            progress.end(tool, str(error))
         else:
-            progress.end(tool, f"built after {progress.seconds:.0f} s")
+            progress.end(tool)
 
     moving = Live(progress, console=console, refresh_per_second=2) if console.is_terminal else nullcontext()
     with moving, ThreadPoolExecutor(len(missing)) as pool:
-        list(pool.map(one, missing))
+        builds = [pool.submit(one, tool) for tool in missing]
+        while wait(builds, SAID_EVERY).not_done:
+            if not console.is_terminal:
+                console.print(progress, soft_wrap=True)
+    for each in builds:
+        each.result()
 
 
 @click.command()

@@ -22,26 +22,31 @@ TOGETHER = {
 
 LONGEST = [
     "built",
+    "tests/protocol/test_model.py",
     "tests/cluster/test_deploys.py",
     "tests/cluster/test_rounds.py",
-    "tests/cluster/test_permissions.py",
-    "tests/cluster/test_checklist.py",
-    "tests/cluster/test_incident.py",
-    "tests/cluster/test_lifecycle.py",
-    "rendered",
-    "tests/ci/test_package.py",
-    "tests/protocol/test_model.py",
-    "tests/terraform/test_recovery.py",
     "tests/bench/test_bench.py",
+    "tests/cluster/test_incident.py",
     "tests/demo/test_demo.py",
-    "tests/terraform/test_plan.py",
+    "tests/cluster/test_checklist.py",
+    "tests/ci/test_package.py",
+    "rendered",
+    "tests/publisher/test_killed.py",
+    "tests/cluster/test_lifecycle.py",
+    "tests/cluster/test_permissions.py",
+    "tests/dag_sync/test_faults.py",
+    "tests/airflow/test_delivery.py",
+    "tests/terraform/test_recovery.py",
     "tests/publisher/test_failures.py",
-    "tests/ci/test_platform.py",
+    "tests/terraform/test_plan.py",
+    "tests/manage/test_bucket_export.py",
+    "tests/publisher/test_commands.py",
     "tests/terraform/test_rename.py",
     "tests/terraform/test_refusals.py",
-    "tests/publisher/test_commands.py",
+    "tests/ci/test_platform.py",
+    "tests/cluster/test_immutable.py",
 ]
-"""Units of more than half a minute. They are begun first, so that no process is left alone with one at the end."""
+"""Units of more than half a minute, in part or whole. They are begun first, so that no process is left alone with one at the end."""
 
 
 def unit(nodeid: str) -> str:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,9 @@ def test_a_run_gets_what_its_tests_need(words: list[str], needed: set[str]) -> N
     assert set(tools.for_tests(words)) == needed
 
 
-def build(monkeypatch: pytest.MonkeyPatch, *made: tools.Tool) -> str:
+def build(monkeypatch: pytest.MonkeyPatch, *made: tools.Tool, output: io.StringIO | None = None) -> str:
     monkeypatch.setattr(tools, "tools", lambda: {tool.name: tool for tool in made})
-    output = io.StringIO()
+    output = output or io.StringIO()
     tools.build([tool.name for tool in made], Console(file=output, width=80))
     return output.getvalue()
 
@@ -83,14 +84,21 @@ def test_a_build_that_fails_is_one_line_and_the_others_go_on(monkeypatch: pytest
 
 
 def test_a_long_build_says_now_and_then_what_it_is_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tools, "SAID_EVERY", 0.0)
+    """Three minutes of silence look like a hang."""
+    monkeypatch.setattr(tools, "SAID_EVERY", 0.01)
+    said = threading.Event()
 
-    def slow(said: tools.Said) -> None:
-        said("812 packages, k8s.io/api/core/v1")
+    class Output(io.StringIO):
+        def write(self, text: str) -> int:
+            if "0:00 slow: 812 steps, k8s.io/api/core/v1" in text:
+                said.set()
+            return super().write(text)
 
-    assert "0:00 slow: 812 packages, k8s.io/api/core/v1" in build(
-        monkeypatch, tools.Tool("slow", lambda: True, slow, 6, ())
-    )
+    def slow(say: tools.Said) -> None:
+        say("812 steps, k8s.io/api/core/v1")
+        assert said.wait(120)
+
+    assert "slow built after" in build(monkeypatch, tools.Tool("slow", lambda: True, slow, 6, ()), output=Output())
 
 
 def test_a_command_that_fails_is_told_by_its_last_line() -> None:
