@@ -46,7 +46,7 @@ def in_full(pytestconfig: pytest.Config) -> Callable[[str], bool]:
 
 def whole(config: pytest.Config) -> Collection[str]:
     """Subjects that are run whole: all where that is asked for, or a test is asked for by its name."""
-    named = any("::" in word for word in config.args)
+    named = any("::" in word for word in config.args) and not os.environ.get(bounds.PART_ONLY)
     return bounds.SUBJECTS if named or config.getoption("full") else bounds.changed()
 
 
