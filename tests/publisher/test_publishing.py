@@ -11,7 +11,7 @@ import dag_protocol as protocol
 from airflow_dag_publisher import publishing
 from airflow_dag_publisher.publishing import Wanted
 from dag_package import LostRace
-from dag_store import Conflict, Missing, StoreError
+from dag_store import Conflict, Missing, StoreError, Unanswered
 from tests.helpers.publishing import Memory, publish, session, wanted, write
 
 ONE, TWO = {"a.py": b"x = 1\n", "b.py": b"y = 1\n"}, {"a.py": b"x = 2\n", "c.py": b"z = 2\n"}
@@ -187,6 +187,24 @@ def test_two_edits_in_a_row_are_pinned_with_their_own_bytes():
     found = dag_package.survey(session(store), now)
     assert found.edits["a.py"].version_id == first
     assert found.edits["a.py"].sha256 == protocol.sha256(b"x = 'first'\n")
+
+
+@pytest.mark.parametrize("document", ["manifests/", "pointers/"])
+def test_a_lost_answer_to_a_document_that_arrived_is_success(document: str):
+    store = Recorded()
+    publish(store, ONE)
+    real, lost = store.put, list[str]()
+
+    def put(key: str, *arguments: Any, **more: Any) -> Any:
+        answer = real(key, *arguments, **more)
+        if key.startswith(document) and not lost:
+            lost.append(key)
+            raise Unanswered("no answer")
+        return answer
+
+    store.put = put  # type: ignore[method-assign]
+    version = publish(store, TWO)
+    assert lost and live(store) == TWO and dag_package.read_live(session(store)).versions[0] == version
 
 
 @pytest.mark.parametrize("error", [Conflict("no"), Missing("no")])
