@@ -46,21 +46,21 @@ test: setup ## All tests, in two processes; what is exhaustive in part, or FULL=
 	@$(PYTHON) -m pytest $(in_two) $(bounds) $(ARGS)
 
 test-quick: setup ## For the loop at the desk: what starts no Airflow, no Terraform, no cluster (under 2 minutes)
+	@$(PYTHON) -m scripts.tools helm; $(get_chart)
 	@$(PYTHON) -m pytest $(in_two) --quick $(ARGS)
 
-test-full: setup ## The same as test FULL=1, and notes in tests/proved.yaml that it passed
+test-full: ## make test FULL=1: everything whole; a run of all tests that passes is noted in tests/proved.yaml
 	@$(MAKE) --no-print-directory test FULL=1
-	@$(PYTHON) -m tests.helpers.bounds
 
 test-terraform: setup ## The AWS side alone: plans, refusals, roles tried with every call, recovery
 	@$(MAKE) --no-print-directory test ARGS="tests/terraform tests/manage/test_bucket_export.py tests/ci $(ARGS)"
 
 test-cluster: setup ## Deploys, the incident, nodes that die, on a real control plane with seven fake Pis; KUBECONFIG=FILE: on that cluster what needs no fake nodes
-	@$(PYTHON) -m scripts.tools control-plane helm
+	@$(PYTHON) -m scripts.tools control-plane helm; $(get_chart)
 	@$(PYTHON) -m pytest tests/cluster --durations=15 --durations-min=1 $(or $(given_cluster),$(in_two)) $(bounds) $(ARGS)
 
-test-mutants: setup ## Change the code in a copy, one slip at a time, and see a test fail; what is as it was the last time is left out (ARGS=--all: nothing)
-	@$(PYTHON) -m scripts.tools
+test-mutants: setup ## Change the code in a copy, one slip at a time, and see a test fail; unchanged ones are skipped, ARGS=--all tries all
+	@$(PYTHON) -m scripts.tools versitygw helm; $(get_chart)
 	@$(PYTHON) -m tests.mutants.run $(ARGS)
 
 verify-cluster: setup ## The ten-item checklist against the cluster of KUBECONFIG=FILE, read-only; ARGS=--help lists the options
@@ -78,7 +78,7 @@ lint: setup ## ruff, mypy --strict, shellcheck, terraform fmt, helm lint --stric
 		else echo "lint: no terraform on this machine; its files were not checked"; fi
 
 test-keys: setup ## Prove that no key of any layer is dead: drops each and renders (about 10 minutes), result in tests/render/keys.yaml
-	@$(PYTHON) -m scripts.tools helm
+	@$(PYTHON) -m scripts.tools helm; $(get_chart)
 	@$(PYTHON) -m tests.render.dead_keys
 
 check-images: setup ## Ask the registries whether the images are still what versions.yaml pins

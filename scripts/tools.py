@@ -6,6 +6,7 @@ skipped, and say so.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -13,9 +14,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from scripts.pinned import CONTROL_PLANE, LOCKED, ROOT, control_plane, program, uv, versions
+from scripts.pinned import CACHE, CONTROL_PLANE, LOCKED, ROOT, control_plane, program, uv, versions
 
 SAID_EVERY = 15.0  # seconds, where no terminal shows a line that moves
 
@@ -116,13 +117,21 @@ def _from_index(name: str) -> Tool:
 
     def build(said: Said) -> None:
         environment = program(name).parents[1]
+        complete(name).unlink(missing_ok=True)
         _run([uv(), "venv", "--quiet", "--clear", "--no-python-downloads", environment], said)
         lock = ROOT / "locks" / f"{name}.txt"
         _run(
             [uv(), "pip", "sync", "--quiet", "--python", environment / "bin" / "python", "--require-hashes", lock], said
         )
 
-    return Tool(f"{name} {versions()[name]}", lambda: not program(name).exists(), build, 0.5, NEEDED_BY[name])
+        complete(name).touch()
+
+    return Tool(f"{name} {versions()[name]}", lambda: not complete(name).exists(), build, 0.5, NEEDED_BY[name])
+
+
+def complete(name: str) -> Path:
+    """The last file of an environment: its programs are there before what they need is."""
+    return program(name).parents[1] / ".complete"
 
 
 NEEDED_BY = {
@@ -155,7 +164,11 @@ def tools() -> dict[str, Tool]:
 
 def for_tests(words: Iterable[str]) -> list[str]:
     """Names of what a run of pytest with these words needs; without a path among them all tests are run."""
-    paths = [word.partition("::")[0].rstrip("/") for word in words if word.startswith("tests")]
+    words = list(words)
+    chosen = [
+        word for before, word in zip(["", *words], words, strict=False) if before not in ("--ignore", "--deselect")
+    ]
+    paths = [word.partition("::")[0].rstrip("/") for word in chosen if word.startswith("tests")]
 
     def meet(place: str, path: str) -> bool:
         return f"{path}/".startswith(f"{place}/") or f"{place}/".startswith(f"{path}/")
@@ -201,6 +214,15 @@ class Progress:
             return Text("\n".join(f"tools: {minutes}:{seconds:02} {name}: {what}" for name, what in self._at.items()))
 
 
+@contextmanager
+def one_at_a_time(tool: Tool) -> Iterator[None]:
+    """Two runs in two checkouts share the cache."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f".{tool.name.replace(' ', '-')}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def build(names: Iterable[str], console: Console) -> None:
     """Build what is missing, all at once: compilers keep both cores busy, linkers and downloads one or none."""
     known = tools()
@@ -218,7 +240,9 @@ def build(names: Iterable[str], console: Console) -> None:
 
     def one(tool: Tool) -> None:
         try:
-            tool.build(lambda what: progress.at(tool, what))
+            with one_at_a_time(tool):
+                if tool.missing():  # else somebody else built it meanwhile
+                    tool.build(lambda what: progress.at(tool, what))
         except (NotBuilt, OSError) as error:
             progress.end(tool, str(error))
         else:

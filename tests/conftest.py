@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -24,42 +24,69 @@ os.environ.setdefault(
 )  # Helm and Terraform live for seconds: less collecting saves a fifth and a tenth of them
 
 
+WHOLE, DIGESTS = pytest.StashKey[list[str]](), pytest.StashKey[dict[str, str]]()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run what is exhaustive whole, changed or not")
     parser.addoption("--quick", action="store_true", help="leave out what starts an Airflow, Terraform or a cluster")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Once a run: what is whole must not depend on when a process looks, and nobody proves what was changed meanwhile."""
+    if hasattr(config, "workerinput"):
+        config.stash[WHOLE] = config.workerinput["whole"]
+        return
+    config.stash[DIGESTS] = bounds.digests()
+    named = any("::" in word for word in config.args) and not os.environ.get(bounds.PART_ONLY)
+    asked = named or config.getoption("full")
+    config.stash[WHOLE] = list(bounds.SUBJECTS) if asked else bounds.changed(config.stash[DIGESTS])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["whole"] = node.config.stash[WHOLE]
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     found = archive()
     chart = f"rendered from {found.name}" if found else "no archive, the policies run on tests/render/inventory"
+    whole = ", ".join(config.stash[WHOLE]) or "none"
     return [
         f"chart: {chart}",
-        f"exhaustive tests, whole where asked for or changed: {', '.join(whole(config)) or 'none'}",
+        f"exhaustive tests that are run whole, since that was asked for or files changed: {whole}",
     ]
 
 
 @pytest.fixture(scope="session")
 def in_full(pytestconfig: pytest.Config) -> Callable[[str], bool]:
     """Whether a subject of helpers/bounds.py is to be run whole."""
-    return lambda subject: subject in whole(pytestconfig)
-
-
-def whole(config: pytest.Config) -> Collection[str]:
-    """Subjects that are run whole: all where that is asked for, or a test is asked for by its name."""
-    named = any("::" in word for word in config.args) and not os.environ.get(bounds.PART_ONLY)
-    return bounds.SUBJECTS if named or config.getoption("full") else bounds.changed()
+    return lambda subject: subject in pytestconfig.stash[WHOLE]
 
 
 def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is exhaustive and not due, and what is not quick."""
-    known, quick, out = whole(config), config.getoption("quick"), []
+    whole, quick, kept, out = config.stash[WHOLE], config.getoption("quick"), list[pytest.Item](), list[pytest.Item]()
     for item in items:
         subjects = [mark.args[0] for mark in item.iter_markers("exhaustive")]
         assert all(subject in bounds.SUBJECTS for subject in subjects), f"{item.nodeid}: {subjects}"
-        if not all(subject in known for subject in subjects) or (quick and (subjects or parts.is_slow(item))):
-            out.append(item)
+        due = all(subject in whole for subject in subjects) and not (quick and (subjects or parts.is_slow(item)))
+        (kept if due else out).append(item)
     config.hook.pytest_deselected(items=out)
-    items[:] = [item for item in items if item not in set(out)]
+    items[:] = kept
+
+
+def prove(config: pytest.Config, reports: Iterable[Any]) -> str:
+    """Write tests/proved.yaml after a whole run of everything. Return what is to be said of it."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword or config.option.markexpr:
+        return "tests/proved.yaml stays as it is: not all tests were asked for"
+    if any(isinstance(r, pytest.TestReport) and r.skipped and "exhaustive" in r.keywords for r in reports):
+        return "tests/proved.yaml stays as it is: exhaustive tests were skipped"
+    if bounds.digests() != config.stash[DIGESTS]:
+        return "tests/proved.yaml stays as it is: files changed during the run"
+    bounds.prove(config.stash[DIGESTS])
+    return "tests/proved.yaml says that all passed, whole"
 
 
 def pytest_sessionfinish() -> None:
@@ -80,14 +107,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> parts.Units:
     return parts.Units(config, log)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
     terminalreporter.section("time of each part, summed over the processes")
-    for line in parts.times(report for reports in terminalreporter.stats.values() for report in reports):
+    for line in parts.times(reports):
         terminalreporter.write_line(line)
     if old := len(mutants.stale()):
         terminalreporter.write_line(
-            f"{old} results of tests/mutants are older than their code or tests: make test-mutants"
+            f"{old} results of tests/mutants were made with older code or tests: make test-mutants"
         )
+    if config.getoption("full") and exitstatus == 0:
+        terminalreporter.write_line(prove(config, reports))
 
 
 @pytest.fixture(scope="session")

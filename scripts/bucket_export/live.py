@@ -31,7 +31,7 @@ def rebuild(folder: Folder, environment: str, versions: Iterable[Version]) -> tu
     new.mkdir()
     for key, version in sorted(pointers.items()):
         try:
-            package = protocol.check_package(key.removeprefix(prefix).removesuffix(".json"))
+            package = _package(key.removeprefix(prefix))
             if _write(folder, environment, package, version, new):
                 packages.append(package)
         except ProtocolError as error:
@@ -39,6 +39,13 @@ def rebuild(folder: Folder, environment: str, versions: Iterable[Version]) -> tu
     _remove(folder.live)
     new.rename(folder.live)
     return packages, warnings
+
+
+def _package(name: str) -> str:
+    """Whose pointer it is. Raises ProtocolError for what only lies beside the pointers."""
+    if not name.endswith(".json"):
+        raise ProtocolError("its name does not end in .json, so it is no pointer")
+    return protocol.check_package(name.removesuffix(".json"))
 
 
 def _write(folder: Folder, environment: str, package: str, version: Version, new: Path) -> bool:

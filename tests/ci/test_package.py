@@ -130,7 +130,6 @@ def test_what_cannot_be_parsed_is_refused_by_the_parse_alone(machine: Machine) -
 
 @pytest.mark.parametrize("system", ONE_OR_BOTH)
 @IN_FULL
-@pytest.mark.timeout(600)
 def test_the_publisher_installs_from_its_lock_and_its_tag(
     machine: Machine, aws: S3Server, buckets: dict[str, str], system: str
 ) -> None:

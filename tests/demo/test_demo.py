@@ -20,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.exhaustive("demo")
 @needs_terraform[0]
 @needs_terraform[1]
-@pytest.mark.timeout(600)
 def test_the_demo_sees_every_step(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "scripts.demo", "--folder", str(tmp_path / "demo")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=580, check=False)

@@ -8,53 +8,60 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).parents[2]
 PROVED = ROOT / "tests" / "proved.yaml"
-HEAD = "# Digests of what `make test-full` last passed on: `make test` runs these in full where they are others now.\n"
+HEAD = "# Digests of what `make test-full` last passed on: `make test` runs a subject whole where its digest is another now.\n"
 PART_ONLY = "AIRFLOW_PLATFORM_PART_ONLY"  # in the environment: never in full, whatever changed (make test-mutants)
 
 CODE, PUBLISHER = "charts/airflow-platform/files", "packages/airflow_dag_publisher/src/airflow_dag_publisher"
-HELPERS = "tests/helpers"
-SUBJECTS = {
-    "protocol": [f"{CODE}/dag_protocol.py", f"{CODE}/dag_package.py", f"{PUBLISHER}/publishing.py", "tests/protocol", f"{HELPERS}/memory_store.py"],
-    "delivery": [CODE, "tests/dag_sync", "tests/airflow", f"{HELPERS}/airflow.py", f"{HELPERS}/fault_proxy.py"],
-    "publisher": [CODE, PUBLISHER, "tests/publisher", "tests/validate", f"{HELPERS}/forks.py", f"{HELPERS}/fault_proxy.py"],
-    "terraform": ["terraform", "scripts/manage.sh", "scripts/manage", "scripts/bucket_export", "scripts/state_bucket.py", "scripts/tfvars.py",
-                  "tests/terraform", *(f"{HELPERS}/{name}.py" for name in ("terraform", "fake_aws", "fake_aws_server", "web_identity", "web_identity_server"))],
-    "cluster": ["charts", "values", "scripts/manage.sh", "scripts/manage", "scripts/layers", "tests/cluster", "tests/checklist"],
-    "manage": ["values", "scripts/manage.sh", "scripts/manage", "scripts/layers", "scripts/bucket_export", "tests/manage"],
-    "pipelines": ["examples/ci", "packages", "scripts/manage.sh", "scripts/manage", "Makefile", "tests/ci"],
-    "demo": ["scripts/demo.py", "scripts/bench", CODE, PUBLISHER, "examples/sales", "examples/finance", "tests/demo", "tests/bench", f"{HELPERS}/airflow.py"],
+MANAGE = ("scripts/manage.sh", "scripts/manage", "scripts/layers", "scripts/bucket_export")
+EVERYWHERE = ("versions.yaml", "locks", "pyproject.toml", "scripts/pinned.py", "tests/conftest.py", "tests/helpers")
+SUBJECTS: dict[str, tuple[str, ...]] = {
+    "protocol": (CODE, PUBLISHER, "tests/protocol"),
+    "delivery": (CODE, "values", "tests/dag_sync", "tests/airflow"),
+    "publisher": (CODE, PUBLISHER, "tests/publisher", "tests/validate"),
+    "terraform": ("terraform", CODE, PUBLISHER, *MANAGE, "scripts/state_bucket.py", "scripts/tfvars.py", "tests/terraform"),
+    "cluster": ("charts", "values", *MANAGE, "docs/how-to", "tests/cluster", "tests/checklist", "tests/render"),
+    "manage": ("charts", "values", *MANAGE, "tests/manage"),
+    "pipelines": ("examples/ci", "packages", "charts", "values", "terraform", *MANAGE, "Makefile", "tests/ci", "tests/policy"),
+    "demo": ("scripts/demo.py", "scripts/bench", CODE, PUBLISHER, "terraform", "values", "examples", "tests/cluster", "tests/demo", "tests/bench"),
 }  # fmt: skip
-"""Where the files of each are."""
+"""Where the files of each are, beside those of EVERYWHERE. Too many cost time; one too few would hide a mistake."""
 
 
 def digest(subject: str) -> str:
-    """Of all files of a subject."""
-    found = [file for place in SUBJECTS[subject] for file in _files(ROOT / place)]
-    lines = [f"{file.relative_to(ROOT)} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in found]
+    """Of all files of a subject: those that git knows or would take."""
+    found = sorted(file for place in (*EVERYWHERE, *SUBJECTS[subject]) for file in _files(place))
+    lines = [f"{file} {hashlib.sha256((ROOT / file).read_bytes()).hexdigest()}" for file in dict.fromkeys(found)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
-def _files(place: Path) -> list[Path]:
-    found = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
-    return [p for p in found if not {"__pycache__", ".terraform"} & set(p.parts)]
+def _files(place: str) -> list[str]:
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", place]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:  # no clone: then there is nothing beside what belongs to it
+        walked = [ROOT / place] if (ROOT / place).is_file() else (ROOT / place).rglob("*")
+        return [str(p.relative_to(ROOT)) for p in walked if p.is_file() and "__pycache__" not in p.parts]
+    return [name for name in listed.stdout.split("\0")[:-1] if (ROOT / name).is_file()]
 
 
-def changed() -> list[str]:
-    """Subjects whose files are not as `make test-full` last passed on."""
+def digests() -> dict[str, str]:
+    """Of every subject, as the files are now."""
+    return {subject: digest(subject) for subject in SUBJECTS}
+
+
+def changed(now: Mapping[str, str]) -> list[str]:
+    """Subjects whose files are not as `make test-full` last passed on. `now`: their digests."""
     proved = yaml.safe_load(PROVED.read_text()) if PROVED.exists() else {}
-    return [] if os.environ.get(PART_ONLY) else [name for name in SUBJECTS if proved.get(name) != digest(name)]
+    return [] if os.environ.get(PART_ONLY) else [name for name in SUBJECTS if proved.get(name) != now[name]]
 
 
-def main() -> None:
+def prove(now: Mapping[str, str]) -> None:
     """Write that all passed in full."""
-    PROVED.write_text(HEAD + yaml.safe_dump({name: digest(name) for name in SUBJECTS}))
-
-
-if __name__ == "__main__":
-    main()
+    PROVED.write_text(HEAD + yaml.safe_dump(dict(now)))

@@ -5,6 +5,7 @@ Run as a program this is the one that forks, a line of JSON a fork.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -70,7 +71,8 @@ class Forks:
         """SIGKILL, if it runs still."""
         with self._lock:
             if self.ended is None:
-                os.kill(self.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # ended, and on its way to be told
+                    os.kill(self.pid, signal.SIGKILL)
                 self.wait()
 
     def _line(self) -> str:
@@ -108,6 +110,8 @@ def run(main: str, log: str, words: list[str], env: Mapping[str, str]) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code or 0)
 
 

@@ -5,6 +5,7 @@ Kept in the cache by the digest of all that goes in. Also a program that stands 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airflow-platform" / "renders"
-MOST = 500  # kept; the oldest go
+KEPT_RENDERS = 500  # the oldest go
+REFUSALS = ("execution error at", "values don't meet the specifications of the schema")
+"""How helm says that charts and values are wrong; every other failure may be the machine's, and is not kept."""
 
 
 def template(command: Sequence[str]) -> tuple[int, str, str]:
@@ -27,22 +30,33 @@ def template(command: Sequence[str]) -> tuple[int, str, str]:
         return code, out, err
     except (OSError, ValueError):
         pass
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    code, out, err = made(command)
+    refused = code == 1 and any(words in err for words in REFUSALS)
     # A refusal that names a file of this run would be told of another's.
-    if not any(word in done.stderr for word in command if "/" in word):
-        _keep(kept, json.dumps([done.returncode, done.stdout, done.stderr]))
+    if code == 0 or (refused and not any(word in err for word in command if "/" in word)):
+        _keep(kept, json.dumps([code, out, err]))
+    return code, out, err
+
+
+def made(command: Sequence[str]) -> tuple[int, str, str]:
+    """The same without the cache."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
 def _digest(command: Sequence[str]) -> str:
-    """Of the words, and in the place of a file or folder of what is in it."""
+    """Of the words, and in the place of a file or folder of what is in it; of helm by its name, size and time."""
+    program = Path(command[0]).stat()
     lines = [line for word in command[1:] for line in (_contents(Path(word)) if "/" in word else [word])]
-    return hashlib.sha256("\n".join([Path(command[0]).name, *lines]).encode()).hexdigest()
+    helm = f"{Path(command[0]).name} {program.st_size} {program.st_mtime_ns}"
+    return hashlib.sha256("\n".join([helm, *lines]).encode()).hexdigest()
 
 
 def _contents(place: Path) -> Iterator[str]:
     files = sorted(place.rglob("*")) if place.is_dir() else [place]
     for file in files:
+        if "__pycache__" in file.parts:  # Python of another process may be writing there
+            continue
         if file.is_file():
             name = file.relative_to(place) if file != place else ""
             yield f"{name} {hashlib.sha256(file.read_bytes()).hexdigest()}"
@@ -55,9 +69,11 @@ def _keep(target: Path, text: str) -> None:
     with tempfile.NamedTemporaryFile("w", dir=FOLDER, prefix=".", delete=False) as file:
         file.write(text)
     Path(file.name).replace(target)
-    kept = sorted(FOLDER.glob("[0-9a-f]*"), key=lambda p: p.stat().st_mtime)
-    for old in kept[:-MOST]:
-        old.unlink(missing_ok=True)
+    kept = list(FOLDER.glob("[0-9a-f]*"))
+    if len(kept) > KEPT_RENDERS:
+        with contextlib.suppress(FileNotFoundError):  # another process tidies up as well
+            for old in sorted(kept, key=lambda p: p.stat().st_mtime)[:-KEPT_RENDERS]:
+                old.unlink()
 
 
 if __name__ == "__main__":

@@ -15,9 +15,7 @@ from dag_store import S3Store
 from tests.helpers.memory_store import MemoryStore
 
 ENVIRONMENT = "dev"
-PATIENCE = (
-    120.0  # seconds until something is called missing: what comes is not waited for longer, on a busy machine neither
-)
+PATIENCE = 120.0  # seconds, for a busy machine: a test goes on as soon as the thing appears, this is only the limit
 MARKER = protocol.marker_key(ENVIRONMENT)
 
 Store = MemoryStore | S3Store

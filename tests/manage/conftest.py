@@ -73,7 +73,7 @@ def operator(tmp_path: Path) -> Operator:
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
     for part in ("scripts", "values", "charts", "terraform/environments", "docs/reference"):
-        shutil.copytree(ROOT / part, checkout / part)
+        shutil.copytree(ROOT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "versions.yaml", checkout)
     shutil.copy(ROOT / "tests/render/outputs.json", checkout / "outputs.json")
     (checkout / ".venv").symlink_to(ROOT / ".venv")

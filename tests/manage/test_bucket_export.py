@@ -228,10 +228,11 @@ def test_a_removed_package_has_no_live_tree_and_a_damaged_one_is_told(place: Pla
     hand_make(place.store, package="pathless", file_changes={"path": "../../../evil.py"})
     hand_make(place.store, package="lacking", file_changes={"sha256": "0" * 64})
     write(place.store, "pointers/dev/Not-A-Package.txt", b"?")
+    write(place.store, "pointers/dev/sales", place.store.get("pointers/dev/sales.json", 1 << 20)[0])
     done = place.export().ok()
     assert {path.name for path in (place.folder / "live").iterdir()} == {"sales", "other"}
     warnings = done.err.splitlines()
-    assert len(warnings) == 4 and all(line.startswith("manage.sh: warning: 'pointers/dev/") for line in warnings)
+    assert len(warnings) == 5 and all(line.startswith("manage.sh: warning: 'pointers/dev/") for line in warnings)
     assert "'pointers/dev/broken.json'" in warnings[1] and "the pointer is not JSON" in warnings[1]
     assert not list(place.folder.parent.rglob("evil.py"))
     assert len(place.index) == len(place.history()), "what cannot be followed is exported all the same"

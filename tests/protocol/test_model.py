@@ -25,7 +25,7 @@ from dag_store import StoreError, Unanswered
 from tests.helpers.memory_store import MemoryStore, Paused, Replay, Request
 
 FILES = "dev/sales/dags/"
-SOME = 6_000  # states of a pair, where not all are to be seen
+STATES_IN_PART = 6_000  # states of a pair, where not all are to be seen
 RESTARTS = 0.02  # of the states that are chosen
 CONTENTS = {
     "base": {"a.py": b"0", "b.py": b"0", "gone.py": b"0"},
@@ -372,7 +372,7 @@ MEANWHILE: dict[str, dict[str, Any]] = {
 }
 
 
-MOST = {
+STATES_IN_FULL = {
     "an edit": None,
     "a lost answer": None,
     "an edit and a lost answer": 50_000,
@@ -389,22 +389,22 @@ def test_every_interleaving_of_two_programs_serves_whole_versions(
     if pair[0] == pair[1]:
         programs[1] = lambda store: publishing.rollback(session(store, "other"))
     states = ends = 0
-    most = MOST[meanwhile] if in_full("protocol") else SOME
+    most = STATES_IN_FULL[meanwhile] if in_full("protocol") else STATES_IN_PART
     for state, ended in explore(base("small", "smaller"), programs, most=most, **MEANWHILE[meanwhile]):
         states += 1
         after = check_bucket(state.bucket)
         if all(ended):
             ends += 1
-            check_ends(pair, [e for e in ended if e], state)
+            check_ends(pair, [e for e in ended if e], state, MEANWHILE[meanwhile].get("losses", 0))
             if MEANWHILE[meanwhile]["edit"] and not state.edit_to_come and "remove" not in pair:
                 assert in_some_version(after, EDIT), "the edit by hand was lost"
     assert ends > 1
     print(f"{' + '.join(pair)}, {meanwhile}: {states} states, {ends} ends")
 
 
-def check_ends(pair: tuple[str, str], ended: list[Ended], state: State) -> None:
+def check_ends(pair: tuple[str, str], ended: list[Ended], state: State, losses: int) -> None:
     """Somebody succeeded, and a publisher was live when it was told success, and never when it was told a lost race."""
-    assert state.losses_to_come == 0 or any(e.error is None for e in ended), (pair, [str(e) for e in ended])
+    assert state.losses_to_come < losses or any(e.error is None for e in ended), (pair, [str(e) for e in ended])
     live = dag_package.read_live(session(state.store, "reader"))
     for name, end in zip(pair, ended, strict=True):
         if not name.startswith("publish"):

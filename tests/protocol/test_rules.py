@@ -39,7 +39,13 @@ def test_a_package_holds_so_much_and_not_a_byte_more() -> None:
 
 @pytest.mark.parametrize(
     ("path", "most"),
-    [("a.py", 512 << 10), ("sub/.airflowignore", 512 << 10), ("a.csv", 16 << 20), ("a.pyc.txt", 16 << 20)],
+    [
+        ("a.py", 512 << 10),
+        ("sub/.airflowignore", 512 << 10),
+        ("a.csv", 16 << 20),
+        ("notes.airflowignore", 16 << 20),
+        ("a.pyc.txt", 16 << 20),
+    ],
 )
 def test_a_file_holds_so_much_and_not_a_byte_more(path: str, most: int) -> None:
     protocol.check_sizes({path: most})

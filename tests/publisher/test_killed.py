@@ -159,9 +159,11 @@ def test_killed_at_any_request_whole_versions_are_served_and_the_next_run_just_w
                 break
     assert writes >= 1 and number > 5, f"nothing was killed: {program.log.read_text()}"
     proxy.forget()
-    if scene.words[0] in ("publish", "repair", "remove"):
+    if scene.words[0] not in ("rollback", "restore"):  # again, those bring back something else
         program.start(words, env)
-        assert program.wait() in (0, 5), "the next run just works, or has nothing to do"
-    publishing.repair(session(bucket))
+        assert program.wait() in (0, 5), f"the next run just works, or has nothing to do: {program.log.read_text()}"
     assert served(bucket) == scene.served[-1]
+    if scene.words[0] not in ("publish", "repair", "remove"):
+        publishing.repair(session(bucket))
+        assert served(bucket) == scene.served[-1]
     assert set(bucket.listing(PREFIX)) == {PREFIX + path for path in scene.served[-1] or ()}

@@ -45,7 +45,7 @@ def test_no_inventory_is_left_over() -> None:
 @pytest.mark.parametrize("case", ENVIRONMENTS, ids=str)
 def test_two_renders_of_the_same_input_are_equal(case: Case) -> None:
     """Else each deploy would roll pods and change keys (traps 6 and 8)."""
-    again = charts.template("airflow", charts.found_archive(), case.files)
+    again = charts.template("airflow", charts.found_archive(), case.files, fresh=True)
     assert again == charts.RENDERS.text(case)
-    ours = charts.template("airflow-platform", charts.OUR_CHART, case.our_files)
+    ours = charts.template("airflow-platform", charts.OUR_CHART, case.our_files, fresh=True)
     assert charts.manifests(ours) == charts.ours(case)

@@ -14,39 +14,112 @@ from tests.helpers import bounds
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture
-def proved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def git(folder: Path, *words: str) -> None:
+    subprocess.run(
+        ["git", "-c", "user.name=x", "-c", "user.email=x@x", *words], cwd=folder, check=True, capture_output=True
+    )
+
+
+@pytest.fixture(params=["a clone", "an archive"])
+def proved(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv(bounds.PART_ONLY, raising=False)
     monkeypatch.setattr(bounds, "ROOT", tmp_path)
     monkeypatch.setattr(bounds, "PROVED", tmp_path / "proved.yaml")
-    monkeypatch.setattr(bounds, "SUBJECTS", {"one": ["a", "b.py"], "two": ["b.py"]})
+    monkeypatch.setattr(bounds, "EVERYWHERE", ("all.yaml",))
+    monkeypatch.setattr(bounds, "SUBJECTS", {"one": ("a", "b.py"), "two": ("b.py",)})
     (tmp_path / "a" / "__pycache__").mkdir(parents=True)
-    for name in ("a/x.py", "a/__pycache__/x.pyc", "b.py"):
+    for name in ("a/x.py", "a/__pycache__/x.pyc", "b.py", "all.yaml"):
         (tmp_path / name).write_text("1")
+    if request.param == "a clone":
+        (tmp_path / ".gitignore").write_text("__pycache__\n")
+        git(tmp_path, "init")
+        git(tmp_path, "add", "a/x.py")
     return tmp_path
 
 
+def changed() -> list[str]:
+    return bounds.changed(bounds.digests())
+
+
+def prove() -> None:
+    bounds.prove(bounds.digests())
+    assert changed() == []
+
+
 def test_a_subject_is_whole_until_it_passed_and_again_when_a_file_changed_came_or_went(proved: Path) -> None:
-    assert bounds.changed() == ["one", "two"]
-    bounds.main()
-    assert bounds.changed() == [] and yaml.safe_load(bounds.PROVED.read_text()).keys() == {"one", "two"}
+    assert changed() == ["one", "two"]
+    prove()
+    assert yaml.safe_load(bounds.PROVED.read_text()).keys() == {"one", "two"}
     (proved / "a" / "__pycache__" / "x.pyc").write_text("2")
-    assert bounds.changed() == []
+    assert changed() == []
     (proved / "a" / "y.py").write_text("")
-    assert bounds.changed() == ["one"]
-    bounds.main()
+    assert changed() == ["one"]
+    prove()
     (proved / "a" / "x.py").rename(proved / "a" / "z.py")
-    assert bounds.changed() == ["one"]
-    bounds.main()
-    (proved / "b.py").write_text("2")
-    assert bounds.changed() == ["one", "two"]
+    assert changed() == ["one"]
+    prove()
+    for everybodys in ("b.py", "all.yaml"):
+        (proved / everybodys).write_text("2")
+        assert changed() == ["one", "two"]
+        prove()
 
 
 def test_a_part_is_a_part_whatever_changed_where_that_is_asked_for(
     proved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(bounds.PART_ONLY, "1")
-    assert bounds.changed() == []
+    assert changed() == []
+
+
+# --- when a run proves something ----------------------------------------------------------------------------------
+
+
+def run_of(folder: Path, test: str, *words: str) -> tuple[str, bool]:
+    """What a run with our conftest says of proved.yaml, and whether it is there then. One test, and a subject of one file."""
+    (folder / "tests").mkdir()
+    (folder / "tests" / "test_it.py").write_text(f"import pytest\n\n@pytest.mark.exhaustive('protocol')\n{test}\n")
+    (folder / "pytest.ini").write_text("[pytest]\ntestpaths = tests\nmarkers = exhaustive\n")
+    proved = folder / "proved.yaml"
+    plugin = f"""
+from pathlib import Path
+from tests.helpers import bounds
+bounds.ROOT, bounds.PROVED = Path({str(folder)!r}), Path({str(proved)!r})
+bounds.EVERYWHERE, bounds.SUBJECTS = (), {{"protocol": ("tests",)}}
+from tests.conftest import *
+"""
+    (folder / "ours.py").write_text(plugin)
+    env = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": "/nonexistent",
+        "PYTHONPATH": f"{folder}:{ROOT}:{ROOT}/charts/airflow-platform/files",
+    }
+    command = [sys.executable, "-m", "pytest", "-p", "ours", "-p", "no:cacheprovider", *words]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    said = [line for line in done.stdout.splitlines() if "proved.yaml" in line]
+    return (said[0] if said else done.stdout), proved.exists()
+
+
+@pytest.mark.parametrize(
+    ("test", "words", "says", "proves"),
+    [
+        ("def test(): pass", ["--full"], "says that all passed, whole", True),
+        ("def test(): pass", ["--full", "--numprocesses=2"], "says that all passed, whole", True),
+        ("def test(): pass", [], "passed", False),
+        ("def test(): pass", ["--full", "tests"], "not all tests were asked for", False),
+        ("def test(): pass", ["--full", "-k", "test"], "not all tests were asked for", False),
+        ("def test(): pytest.skip('no tool')", ["--full"], "exhaustive tests were skipped", False),
+        ("def test(): assert 0", ["--full"], "1 failed", False),
+        ("def test(): open(__file__, 'a').write('# edited')", ["--full"], "files changed during the run", False),
+    ],
+)
+def test_only_a_whole_run_of_everything_proves_something(
+    test: str, words: list[str], says: str, proves: bool, tmp_path: Path
+) -> None:
+    said, there = run_of(tmp_path, test, *words)
+    assert says in said and there is proves, said
+
+
+# --- what is left out ---------------------------------------------------------------------------------------------
 
 
 def collected(*words: str, **env: str) -> list[str]:

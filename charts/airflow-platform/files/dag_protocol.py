@@ -182,9 +182,14 @@ def check_paths(paths: Iterable[str]) -> None:
             raise ProtocolError(f"{spelling!r} is both a file and a folder")
 
 
+def is_ignore_file(path: str) -> bool:
+    """Whether Airflow reads it for patterns."""
+    return path.rsplit("/", 1)[-1] == IGNORE_FILE
+
+
 def max_bytes(path: str) -> int:
     """Largest size in bytes that a file of this name may have. An ignore file is read whole, and each pattern compiled."""
-    return MAX_PYTHON_BYTES if path.endswith((".py", IGNORE_FILE)) else MAX_FILE_BYTES
+    return MAX_PYTHON_BYTES if path.endswith(".py") or is_ignore_file(path) else MAX_FILE_BYTES
 
 
 def check_sizes(sizes: Mapping[str, int]) -> None:
@@ -206,7 +211,7 @@ def check_content(path: str, data: bytes) -> None:
 
     Both are outside of every `try` there: an archive that `zipfile` accepts, and an ignore file that does not compile.
     """
-    if path.rsplit("/", 1)[-1] == IGNORE_FILE:
+    if is_ignore_file(path):
         check_ignore_file(path, data)
     else:
         check_zip(path, BytesIO(data))

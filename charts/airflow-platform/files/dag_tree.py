@@ -242,7 +242,7 @@ class Tree:
             target.chmod(0o644)
             if target.stat().st_size != file.size:  # of two files with equal bytes only one was fetched
                 raise ProtocolError(f"{file.path} is not of the size that the manifest pins")
-            if file.path.rsplit("/", 1)[-1] == protocol.IGNORE_FILE or file.size >= 22:  # the smallest zip
+            if protocol.is_ignore_file(file.path) or file.size >= 22:  # the smallest zip
                 _check_content(file, target)
         (work / "manifest.json").write_bytes(manifest.encode())
         (work / "manifest.json").chmod(0o644)
