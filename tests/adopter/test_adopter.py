@@ -180,7 +180,7 @@ def test_a_first_publish_under_way_is_left_alone(store: S3Store):
 def test_a_removed_package_stays_removed_whatever_is_put_there(store: S3Store):
     publish(store, ONE)
     publishing.remove(session(store))
-    write(store, PREFIX + "a.py", b"x = 1\n")
+    write(store, PREFIX + "a.py", b"x = 'by hand'\n")
     finding = look(store)["sales"]
     assert not finding.adopted and not finding.edits and live(store) is None
     publishing.restore(session(store))
