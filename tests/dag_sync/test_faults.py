@@ -88,7 +88,9 @@ def test_a_download_that_fails_keeps_the_old_whole_version_and_the_others_are_de
     assert again(sync) and served(tmp_path, "finance") == TWO and leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("case", ["no bucket", "typo in the environment", "emptied", "no credentials"])
+@pytest.mark.parametrize(
+    "case", ["no bucket", "typo in the environment", "emptied", "only the marker is gone", "no credentials"]
+)
 def test_a_wrong_or_emptied_bucket_keeps_everything(case: str, bucket: S3Store, tmp_path: Path, dag_sync, moto):
     """Each of four programs wiped the folder and said success."""
     publish(bucket, ONE)
@@ -107,6 +109,9 @@ def test_a_wrong_or_emptied_bucket_keeps_everything(case: str, bucket: S3Store, 
     if case == "emptied":
         for key in bucket.listing(""):
             bucket.client.delete_object(Bucket=bucket.bucket, Key=key)
+    if case == "only the marker is gone":
+        publish(bucket, TWO)
+        bucket.client.delete_object(Bucket=bucket.bucket, Key=protocol.marker_key("dev"))
     two = dag_sync(moto.endpoint, bucket.bucket, "--one-time", **more)
     assert two.ended() == 1 and "stays" in two.text and "Traceback" not in two.text
     assert two.serves() == ONE
