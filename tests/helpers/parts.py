@@ -59,7 +59,7 @@ SLOW = (
     "tests/airflow", "tests/bench", "tests/ci", "tests/cluster/", "tests/cluster_policy", "tests/demo", "tests/manage",
     "tests/store", "tests/terraform", "tests/dag_sync/test_crash", "tests/dag_sync/test_faults",
     "tests/dag_sync/test_process", "tests/publisher/test_configmap", "tests/publisher/test_failures",
-    "tests/publisher/test_killed", "tests/repository/test_bounds", "tests/repository/test_environments", "tests/validate/test_airflow3",
+    "tests/publisher/test_commands", "tests/publisher/test_killed", "tests/repository/test_bounds", "tests/repository/test_environments", "tests/validate/test_airflow3",
     "tests/validate/test_good", "tests/validate/test_parse",
 )  # fmt: skip
 """What make test-quick leaves out."""
