@@ -117,7 +117,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         terminalreporter.write_line(
             f"{old} results of tests/mutants were made with older code or tests: make test-mutants"
         )
-    if config.getoption("full") and exitstatus == 0:
+    if config.getoption("full") and exitstatus == 0 and not config.option.collectonly:
         terminalreporter.write_line(prove(config, reports))
 
 

@@ -107,6 +107,7 @@ from tests.conftest import *
         ("def test(): pass", [], "passed", False),
         ("def test(): pass", ["--full", "tests"], "not all tests were asked for", False),
         ("def test(): pass", ["--full", "-k", "test"], "not all tests were asked for", False),
+        ("def test(): pass", ["--full", "--collect-only"], "1 test collected", False),
         ("def test(): pytest.skip('no tool')", ["--full"], "exhaustive tests were skipped", False),
         ("def test(): assert 0", ["--full"], "1 failed", False),
         ("def test(): open(__file__, 'a').write('# edited')", ["--full"], "files changed during the run", False),
