@@ -49,7 +49,7 @@ test-quick: setup ## For the loop at the desk: what starts no Airflow, no Terraf
 	@$(PYTHON) -m scripts.tools helm; $(get_chart)
 	@$(PYTHON) -m pytest $(in_two) --quick $(ARGS)
 
-test-full: ## make test FULL=1: everything whole; a run of all tests that passes is noted in tests/proved.yaml
+test-full: ## make test FULL=1: everything whole
 	@$(MAKE) --no-print-directory test FULL=1
 
 test-terraform: setup ## The AWS side alone: plans, refusals, roles tried with every call, recovery

@@ -78,10 +78,18 @@ def leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     items[:] = kept
 
 
+LEAVES_OUT = ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "quick", "collectonly")
+
+
+def is_everything(config: pytest.Config) -> bool:
+    """Whether all tests were asked for, each subject whole that is not proved."""
+    whole = set(config.stash[WHOLE]) >= set(bounds.not_proved(config.stash[DIGESTS]))
+    named = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
+    return whole and not named and not any(config.getoption(name, None) for name in LEAVES_OUT)
+
+
 def prove(config: pytest.Config, reports: Iterable[Any]) -> str:
-    """Write tests/proved.yaml after a whole run of everything. Return what is to be said of it."""
-    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword or config.option.markexpr:
-        return "tests/proved.yaml stays as it is: not all tests were asked for"
+    """Write tests/proved.yaml after a run of everything. Return what is to be said of it."""
     if any(isinstance(r, pytest.TestReport) and r.skipped and "exhaustive" in r.keywords for r in reports):
         return "tests/proved.yaml stays as it is: exhaustive tests were skipped"
     if bounds.digests() != config.stash[DIGESTS]:
@@ -90,8 +98,13 @@ def prove(config: pytest.Config, reports: Iterable[Any]) -> str:
     return "tests/proved.yaml says that all passed, whole"
 
 
-def pytest_sessionfinish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """To leave out all that is exhaustive in a folder is no failure; to find nothing by a name is one."""
     RENDERS.close()
+    chosen = any(session.config.getoption(name, None) for name in ("keyword", "markexpr"))
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and not chosen:
+        session.exitstatus = pytest.ExitCode.OK
 
 
 @pytest.hookimpl(trylast=True)
@@ -113,11 +126,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     terminalreporter.section("time of each part, summed over the processes")
     for line in parts.times(reports):
         terminalreporter.write_line(line)
+    if not is_everything(config):
+        return
     if old := len(mutants.stale()):
         terminalreporter.write_line(
             f"{old} results of tests/mutants were made with older code or tests: make test-mutants"
         )
-    if config.getoption("full") and exitstatus == 0 and not config.option.collectonly:
+    if exitstatus == 0 and bounds.not_proved(config.stash[DIGESTS]):
         terminalreporter.write_line(prove(config, reports))
 
 

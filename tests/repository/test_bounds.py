@@ -88,15 +88,19 @@ bounds.EVERYWHERE, bounds.SUBJECTS = (), {{"protocol": ("tests",)}}
 from tests.conftest import *
 """
     (folder / "ours.py").write_text(plugin)
+    done = run_again(folder, *words)
+    said = [line for line in done.stdout.splitlines() if "proved.yaml" in line]
+    return (said[0] if said else done.stdout), proved.exists()
+
+
+def run_again(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     env = {
         "PATH": "/usr/bin:/bin",
         "HOME": "/nonexistent",
         "PYTHONPATH": f"{folder}:{ROOT}:{ROOT}/charts/airflow-platform/files",
     }
-    command = [sys.executable, "-m", "pytest", "-p", "ours", "-p", "no:cacheprovider", *words]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
-    said = [line for line in done.stdout.splitlines() if "proved.yaml" in line]
-    return (said[0] if said else done.stdout), proved.exists()
+    command = [sys.executable, "-m", "pytest", "-p", "ours", *words]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -104,9 +108,17 @@ from tests.conftest import *
     [
         ("def test(): pass", ["--full"], "says that all passed, whole", True),
         ("def test(): pass", ["--full", "--numprocesses=2"], "says that all passed, whole", True),
-        ("def test(): pass", [], "passed", False),
-        ("def test(): pass", ["--full", "tests"], "not all tests were asked for", False),
-        ("def test(): pass", ["--full", "-k", "test"], "not all tests were asked for", False),
+        ("def test(): pass", [], "says that all passed, whole", True),  # nothing was proved: it was run whole
+        ("def test(): pass", ["--quick"], "1 deselected", False),
+        ("def test(): pass", ["--full", "tests"], "1 passed", False),
+        ("def test(): pass", ["--full", "-k", "test"], "1 passed", False),
+        ("def test(): pass", ["--full", "--lf"], "1 passed", False),
+        (
+            "def test_a(): pass\n\ndef test_b(): pass",
+            ["--full", "--deselect=tests/test_it.py::test_a"],
+            "1 passed",
+            False,
+        ),
         ("def test(): pass", ["--full", "--collect-only"], "1 test collected", False),
         ("def test(): pytest.skip('no tool')", ["--full"], "exhaustive tests were skipped", False),
         ("def test(): assert 0", ["--full"], "1 failed", False),
@@ -118,6 +130,16 @@ def test_only_a_whole_run_of_everything_proves_something(
 ) -> None:
     said, there = run_of(tmp_path, test, *words)
     assert says in said and there is proves, said
+
+
+def test_what_is_proved_is_not_written_again_and_what_is_left_out_is_no_failure(tmp_path: Path) -> None:
+    assert run_of(tmp_path, "def test(): pass")[1]
+    written = (tmp_path / "proved.yaml").stat().st_mtime_ns
+    again = run_again(tmp_path)
+    assert (again.returncode, "proved.yaml" in again.stdout) == (0, False), again.stdout
+    assert "1 deselected" in again.stdout and (tmp_path / "proved.yaml").stat().st_mtime_ns == written
+    assert run_again(tmp_path, "--numprocesses=2", "tests").returncode == 0
+    assert run_again(tmp_path, "-k", "other").returncode == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 # --- what is left out ---------------------------------------------------------------------------------------------
