@@ -19,8 +19,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 in_two := --numprocesses 2
 bounds = $(if $(FULL),--full) $(if $(RANDOM),-p randomly $(if $(filter-out 1,$(RANDOM)),--randomly-seed=$(RANDOM)))
-get_chart = $(PYTHON) -m scripts.layers chart >/dev/null || echo "tools: without the chart the policies run on tests/render/inventory"
-tools_for_tests = $(PYTHON) -m scripts.tools --for-tests -- $(ARGS); $(get_chart)
+get_chart = $(PYTHON) -m scripts.manage.layers chart >/dev/null || echo "tools: without the chart the policies run on tests/render/inventory"
+tools_for_tests = $(PYTHON) -m scripts.local.tools --for-tests -- $(ARGS); $(get_chart)
 
 ##@ Use
 
@@ -36,8 +36,8 @@ demo-ui: setup ## The same, then Airflow's UI stays up with the DAGs in it
 	@$(PYTHON) -m scripts.demo --ui
 
 cluster: setup ## A real control plane with seven fake Pis to try things on, until Ctrl-C
-	@$(PYTHON) -m scripts.tools control-plane helm
-	@$(PYTHON) -m tests.cluster
+	@$(PYTHON) -m scripts.local.tools control-plane helm
+	@$(PYTHON) -m scripts.local.cluster
 
 ##@ Check
 
@@ -46,7 +46,7 @@ test: setup ## All tests, in two processes; what is exhaustive in part, or FULL=
 	@$(PYTHON) -m pytest $(in_two) $(bounds) $(ARGS)
 
 test-quick: setup ## For the loop at the desk: what starts no Airflow, no Terraform, no cluster (under 2 minutes)
-	@$(PYTHON) -m scripts.tools helm; $(get_chart)
+	@$(PYTHON) -m scripts.local.tools helm; $(get_chart)
 	@$(PYTHON) -m pytest $(in_two) --quick $(ARGS)
 
 test-full: ## make test FULL=1: everything whole
@@ -56,33 +56,33 @@ test-terraform: setup ## The AWS side alone: plans, refusals, roles tried with e
 	@$(MAKE) --no-print-directory test ARGS="tests/terraform tests/manage/test_bucket_export.py tests/ci $(ARGS)"
 
 test-cluster: setup ## Deploys, the incident, nodes that die, on a real control plane with seven fake Pis; KUBECONFIG=FILE: on that cluster what needs no fake nodes
-	@$(PYTHON) -m scripts.tools control-plane helm; $(get_chart)
+	@$(PYTHON) -m scripts.local.tools control-plane helm; $(get_chart)
 	@$(PYTHON) -m pytest tests/cluster --durations=15 --durations-min=1 $(or $(given_cluster),$(in_two)) $(bounds) $(ARGS)
 
 test-mutants: setup ## Change the code in a copy, one slip at a time, and see a test fail; unchanged ones are skipped, ARGS=--all tries all
-	@$(PYTHON) -m scripts.tools versitygw helm; $(get_chart)
+	@$(PYTHON) -m scripts.local.tools versitygw helm; $(get_chart)
 	@$(PYTHON) -m tests.mutants.run $(ARGS)
 
 verify-cluster: setup ## The ten-item checklist against the cluster of KUBECONFIG=FILE, read-only; ARGS=--help lists the options
 	@KUBECONFIG='$(KUBECONFIG)' $(PYTHON) -m pytest tests/checklist $(ARGS)
 
 lint: setup ## ruff, mypy --strict, shellcheck, terraform fmt, helm lint --strict (under a minute when nothing changed)
-	@$(PYTHON) -m scripts.tools helm
+	@$(PYTHON) -m scripts.local.tools helm
 	@echo "lint: ruff" && ruff check --quiet . && ruff format --check --quiet .
 	@echo "lint: mypy --strict" && mypy --no-error-summary
 	@echo "lint: shellcheck" && shellcheck -x scripts/*.sh scripts/manage/*.sh .ci/run
 	@helm=$$(command -v helm $(CACHE)/bin/helm-$(call version,helm) | head -1); if [[ -n $$helm ]]; then echo "lint: helm lint --strict"; \
-		$$helm lint --strict --quiet charts/airflow-platform --kube-version $(call version,kubernetes_oldest) --values tests/render/outputs.json; \
+		$$helm lint --strict --quiet charts/airflow-platform --kube-version $(call version,kubernetes_oldest) --values scripts/local/outputs.json; \
 		else echo "lint: no helm on this machine; the chart was not checked"; fi
 	@if command -v terraform >/dev/null; then echo "lint: terraform fmt" && terraform fmt -check -recursive terraform; \
 		else echo "lint: no terraform on this machine; its files were not checked"; fi
 
 test-keys: setup ## Prove that no key of any layer is dead: drops each and renders (about 10 minutes), result in tests/render/keys.yaml
-	@$(PYTHON) -m scripts.tools helm; $(get_chart)
+	@$(PYTHON) -m scripts.local.tools helm; $(get_chart)
 	@$(PYTHON) -m tests.render.dead_keys
 
 check-images: setup ## Ask the registries whether the images are still what versions.yaml pins
-	@$(PYTHON) -m scripts.images check $(ARGS)
+	@$(PYTHON) -m scripts.maintain.images check $(ARGS)
 
 format: setup ## Rewrite the sources in the house style
 	@ruff check --fix-only --quiet .
@@ -95,20 +95,20 @@ bench: setup tools ## The benchmarks: results in docs/benchmarks/*.json, tables 
 ##@ Maintain
 
 docs: setup ## Renew what is generated in docs/ and README tables
-	@PYTHONPATH=charts/airflow-platform/files $(PYTHON) -m scripts.docs
-	@if command -v terraform >/dev/null; then $(PYTHON) -m scripts.iam_docs; \
+	@PYTHONPATH=charts/airflow-platform/files $(PYTHON) -m scripts.maintain.docs
+	@if command -v terraform >/dev/null; then $(PYTHON) -m scripts.maintain.iam_docs; \
 		else echo "docs: no terraform on this machine; docs/reference/iam.md was not renewed"; fi
 
 inventory: setup ## Renew tests/render/inventory from the charts, and values/keys from chart and Airflow
-	@$(PYTHON) -m scripts.tools helm
-	@$(PYTHON) -m scripts.layers.keys --renew
+	@$(PYTHON) -m scripts.local.tools helm
+	@$(PYTHON) -m scripts.manage.layers.keys --renew
 	@$(PYTHON) -m tests.render.renew
 
 lock: $(UV) ## Renew locks/*.txt from versions.yaml
-	@UV=$(UV) scripts/lock.sh
+	@UV=$(UV) scripts/maintain/lock.sh
 
 tools: setup ## Every tool of tests and benchmarks, built once with Go (about 13 minutes); a test run builds those that it needs
-	@$(PYTHON) -m scripts.tools
+	@$(PYTHON) -m scripts.local.tools
 	@$(get_chart)
 
 clean: ## Remove what the checkout built (the cache stays)

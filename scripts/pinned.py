@@ -22,7 +22,7 @@ def versions() -> dict[str, str]:
 
 def control_plane() -> Path:
     """Folder of the programs of CONTROL_PLANE: one for each content of go.sum."""
-    locked = hashlib.sha256((ROOT / "tests" / "cluster" / "go.sum").read_bytes()).hexdigest()
+    locked = hashlib.sha256((ROOT / "scripts" / "local" / "cluster" / "go.sum").read_bytes()).hexdigest()
     return CACHE / f"control-plane-{locked[:12]}"
 
 

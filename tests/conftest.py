@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from dag_store import S3Store
-from scripts.layers.chart import archive
+from scripts.local.fault_proxy import FaultProxy
+from scripts.local.s3_servers import S3Server, running
+from scripts.manage.layers.chart import archive
 from scripts.pinned import program
 from tests.helpers import bounds, parts
 from tests.helpers.charts import RENDERS
-from tests.helpers.fault_proxy import FaultProxy
-from tests.helpers.s3_servers import S3Server, running
 from tests.mutants import run as mutants
 
 collect_ignore = ["checklist"]  # of a cluster that somebody names: make verify-cluster

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench import cluster, faults, latency, machine, mixed, polls, report, terraform
-from scripts.bench.rig import ROOT
+from scripts.pinned import ROOT
 
 PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "latency": latency.run, "polls": polls.run, "faults": faults.run, "mixed": mixed.run,

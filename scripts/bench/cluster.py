@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bench import rig
-from scripts.layers.environments import NAMESPACE
+from scripts.local.cluster.cluster import DATABASE, JOBS, Cluster
+from scripts.local.cluster.running import our_own
+from scripts.local.outputs import outputs
+from scripts.manage.layers.environments import NAMESPACE
 from scripts.pinned import versions
-from tests.cluster.cluster import JOBS, Cluster
-from tests.cluster.conftest import our_own
-from tests.cluster.deployment import DATABASE
-from tests.cluster.packages import outputs
 
 LIMIT = 60  # seconds
 

@@ -24,10 +24,10 @@ from dag_store import S3Store
 from scripts.bench import peers, rig
 from scripts.bench.peers import OURS, Peer
 from scripts.bench.rig import ENVIRONMENT, Run, measured, small_files
-from tests.helpers import s3_servers
-from tests.helpers.fault_proxy import Fault, FaultProxy, Seen
-from tests.helpers.publishing import hand_make, wanted
-from tests.helpers.s3_servers import S3Server
+from scripts.local import s3_servers
+from scripts.local.fault_proxy import Fault, FaultProxy, Seen
+from scripts.local.packages import hand_make, wanted
+from scripts.local.s3_servers import S3Server
 
 LIMIT = 20.0  # seconds that a program has
 PATIENT = 60.0  # for answers that programs repeat many times

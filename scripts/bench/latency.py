@@ -21,10 +21,11 @@ import dag_sync
 from airflow_dag_publisher import publishing
 from dag_package import Session
 from dag_store import S3Store
-from scripts.bench import postgres, rig
+from scripts.bench import rig
 from scripts.bench.rig import BUCKET, DAG_SYNC, ENVIRONMENT, measured
-from tests.helpers.airflow import Airflow, Dag, shipped_settings, stop
-from tests.helpers.s3_servers import S3Server
+from scripts.local import postgres
+from scripts.local.airflow import Airflow, Dag, shipped_settings, stop
+from scripts.local.s3_servers import S3Server
 
 LIMIT = 5.0
 LAYOUTS = ((10, 20), (100, 3))

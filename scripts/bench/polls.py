@@ -22,8 +22,8 @@ from dag_sync import Bucket
 from scripts.bench import peers, rig
 from scripts.bench.peers import OURS, Peer
 from scripts.bench.rig import BUCKET, Run, measured
-from tests.helpers.fault_proxy import FaultProxy
-from tests.helpers.s3_servers import S3Server
+from scripts.local.fault_proxy import FaultProxy
+from scripts.local.s3_servers import S3Server
 
 PACKAGES = 20
 TURNS = 100

@@ -16,11 +16,11 @@ from pathlib import Path
 from airflow_dag_publisher import publishing
 from dag_package import Session
 from dag_store import S3Store
-from tests.helpers import s3_servers
-from tests.helpers.publishing import wanted
-from tests.helpers.s3_servers import KEYS, S3Server
+from scripts.local import s3_servers
+from scripts.local.packages import wanted
+from scripts.local.s3_servers import KEYS, S3Server
+from scripts.pinned import ROOT
 
-ROOT = Path(__file__).parents[2]
 FILES = ROOT / "charts" / "airflow-platform" / "files"
 BIN = Path(sys.executable).parent
 DAG_SYNC = [sys.executable, str(FILES / "dag_sync.py")]

@@ -3,7 +3,7 @@
 
 namespace=airflow version='' chart_digest=''
 
-layers() { (cd "$top" && python3 -m scripts.layers "$@"); }
+layers() { (cd "$top" && python3 -m scripts.manage.layers "$@"); }
 
 helm() { command "$helm" ${context:+--kube-context "$context"} "$@"; }
 
@@ -214,7 +214,7 @@ secret_line() { # NAME
       if [[ $platform == pi ]]; then
         echo "password=\$(openssl rand -hex 24) && $create --from-file=postgres-password=<(printf %s \"\$password\") --from-file=connection=<(printf 'postgresql://postgres:%s@airflow-postgresql.$namespace:5432/postgres' \"\$password\")"
       else
-        echo "python3 -m scripts.database_secret | kubectl create --namespace $namespace --filename -"
+        echo "python3 -m scripts.manage.database_secret | kubectl create --namespace $namespace --filename -"
       fi
       ;;
   esac

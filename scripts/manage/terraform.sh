@@ -23,7 +23,7 @@ prepare() {
 # Terraform drops a misspelt attribute and only warns of a misspelt variable: prod would lose its approval.
 check_settings() {
   local wrong
-  wrong=$(platform scripts.tfvars terraform/environment=terraform/packages.tfvars "${root#"$top/"}=${tfvars#"$top/"}" 2>&1) \
+  wrong=$(platform scripts.manage.tfvars terraform/environment=terraform/packages.tfvars "${root#"$top/"}=${tfvars#"$top/"}" 2>&1) \
     || { echo "$wrong" >&2; fail 2 "wrong settings for $env; nothing was touched."; }
 }
 
@@ -37,9 +37,9 @@ hand_over() {
 
 platform() { (cd "$top" && PYTHONPATH=charts/airflow-platform/files python3 -m "$@"); }
 
-of_bucket() { platform scripts.bucket_export "$1" --bucket "$bucket" --region "$region" --environment "$env" "${@:2}"; }
+of_bucket() { platform scripts.manage.bucket_export "$1" --bucket "$bucket" --region "$region" --environment "$env" "${@:2}"; }
 
-state_bucket() { platform scripts.state_bucket "$@" || exit; }
+state_bucket() { platform scripts.manage.state_bucket "$@" || exit; }
 
 # Terraform warns on every call when this names a file that does not exist.
 forget_missing_cli_config() {

@@ -20,8 +20,9 @@ import dag_protocol as protocol
 from airflow_dag_publisher import publishing
 from dag_adopter import Adopter, Finding
 from dag_store import S3Store, StoreError
-from tests.helpers.publishing import PATIENCE, Memory, publish, session, wait_for, write
-from tests.helpers.s3_servers import ROOT, S3Server
+from scripts.local.packages import PATIENCE, Memory, publish, session, wait_for, write
+from scripts.local.s3_servers import S3Server
+from scripts.pinned import ROOT
 
 ONE, TWO = {"a.py": b"x = 1\n", "b.py": b"y = 1\n"}, {"a.py": b"x = 2\n", "c.py": b"z = 2\n"}
 PREFIX = "dev/sales/dags/"

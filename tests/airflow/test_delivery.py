@@ -20,9 +20,9 @@ import dag_protocol as protocol
 from airflow_dag_publisher import publishing
 from airflow_dag_publisher.validate import collect
 from dag_store import S3Store
-from tests.helpers.airflow import Airflow, Dag, stop
-from tests.helpers.publishing import PATIENCE, hand_make, publish, session, wait_for
-from tests.helpers.s3_servers import S3Server
+from scripts.local.airflow import Airflow, Dag, stop
+from scripts.local.packages import PATIENCE, hand_make, publish, session, wait_for
+from scripts.local.s3_servers import S3Server
 
 ROOT = Path(__file__).parents[2]
 DAG_SYNC = ROOT / "charts" / "airflow-platform" / "files" / "dag_sync.py"

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from scripts.bench import report
-from scripts.layers.chart import archive
-from scripts.pinned import program
+from scripts.manage.layers.chart import archive
+from scripts.pinned import ROOT, program
 from tests.cluster.conftest import skip_unless_built
-from tests.helpers.s3_servers import ROOT
 
 RESULTS = ROOT / "docs" / "benchmarks"
 PARTS = ("latency", "polls", "faults", "mixed", "terraform", "cluster")

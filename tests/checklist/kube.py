@@ -19,8 +19,8 @@ from urllib.parse import urlencode
 
 from pytest_helm_charts.clusters import ExistingCluster
 
+from scripts.local.parent import die_with_parent
 from tests.checklist.verdict import Open, Wrong
-from tests.helpers.parent import die_with_parent
 
 Object = dict[str, Any]
 TIMEOUT = 20  # seconds for an answer of the API server

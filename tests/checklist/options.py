@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.layers.environments import NAMESPACE, layer_file
+from scripts.manage.layers.environments import NAMESPACE, layer_file
 
 DAGS = yaml.safe_load(layer_file("env/pi", "airflow-platform").read_text())["policy"]["dagIds"]
 

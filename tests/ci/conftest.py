@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.local.s3_servers import S3Server, running
 from tests.ci.runner import Runner, Tokens, package_repository, platform_repository, reset, token_endpoint
-from tests.helpers.s3_servers import S3Server, running
 
 ACCOUNT = "123456789012"
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from scripts.local.s3_servers import S3Server
 from tests.ci.pipelines import AUDIENCE, ROOT, Job
-from tests.helpers.s3_servers import S3Server
 
 TAG = "v0.1.0"  # as in the examples
 DIGEST = f"sha256:{'5a' * 32}"

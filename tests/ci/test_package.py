@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from scripts.local.s3_servers import S3Server
 from tests.ci.pipelines import ALL, AUDIENCE, Job, job
 from tests.ci.runner import DIGEST, Done, Runner, commit, git, live, refusing_sts
-from tests.helpers.s3_servers import S3Server
 
 SYSTEMS = ("github", "gitlab")
 IN_FULL = pytest.mark.exhaustive("pipelines")

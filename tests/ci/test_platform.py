@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.layers.chart import archive, helm
+from scripts.local.s3_servers import S3Server
+from scripts.manage.layers.chart import archive, helm
 from tests.ci.pipelines import ALL, ROOT, Job, job
 from tests.ci.runner import RECORD, TERRAFORM, Runner, commit, git, platform_checkout
-from tests.helpers.s3_servers import S3Server
 
 SYSTEMS = ("github", "gitlab")
 IN_FULL = pytest.mark.exhaustive("pipelines")

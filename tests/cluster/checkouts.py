@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from scripts.layers.environments import ROOT
+from scripts.pinned import ROOT
 
 PARTS = ("scripts", "values", "charts", "terraform/environments", "docs/reference")  # what manage.sh needs
 

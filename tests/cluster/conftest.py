@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from scripts.layers.chart import helm
-from scripts.layers.environments import NAMESPACE, ROOT
-from tests.cluster.__main__ import READY
-from tests.cluster.cluster import JOBS, Cluster, Failed
-from tests.cluster.control_plane import NotBuilt, programs
+from scripts.local.cluster.cluster import JOBS, Cluster, Failed
+from scripts.local.cluster.control_plane import NotBuilt, programs
+from scripts.local.cluster.running import Start, our_own
+from scripts.manage.layers.chart import helm
+from scripts.manage.layers.environments import NAMESPACE
 
 
 def given(config: pytest.Config) -> Path | None:
@@ -32,59 +29,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(
                 pytest.mark.skip(reason=f"needs nodes that can be switched off, and {given(config)} is used")
             )
-
-
-@dataclass(frozen=True)
-class Start:
-    """A control plane with seven Pis that comes up, in a process that ends with this one."""
-
-    process: subprocess.Popen[str]
-    log: Path
-
-    @classmethod
-    def begin(cls, log: Path) -> Start:
-        """Does not wait."""
-        with log.open("wb") as stderr:
-            return cls(
-                subprocess.Popen(
-                    [sys.executable, "-m", "tests.cluster"], cwd=ROOT,
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True,
-                ),
-                log,
-            )  # fmt: skip
-
-    def wait(self) -> Cluster:
-        """Until it is up."""
-        assert self.process.stdout
-        for line in self.process.stdout:
-            if line.startswith(READY):
-                return Cluster(Path(line.removeprefix(READY).strip()))
-        pytest.fail(f"the cluster did not start: {self.log.read_text()}")
-
-    def check(self) -> None:
-        """Fails where it is not up any more."""
-        assert self.process.poll() is None, f"the cluster ended by itself: {self.log.read_text()}"
-
-    def end(self) -> None:
-        """And wait for it."""
-        assert self.process.stdin
-        self.process.stdin.close()
-        try:
-            self.process.wait(120)
-        except subprocess.TimeoutExpired:
-            self.process.kill()  # its parts die with it
-            self.process.wait()
-
-
-@contextmanager
-def our_own(log: Path, start: Start | None = None) -> Iterator[Cluster]:
-    """A control plane of ours, `start` if it is on its way already."""
-    start = start or Start.begin(log)
-    try:
-        yield start.wait()
-        start.check()
-    finally:
-        start.end()
 
 
 # The next test's: most of a deploy is one process at a time, so its four seconds cost nothing beside this test's.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.cluster.cluster import Cluster
+from scripts.local.cluster.cluster import Cluster
 
 Key = tuple[str, str, str]  # kind, namespace, name
 Contents = dict[Key, dict[str, Any]]

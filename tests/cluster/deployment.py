@@ -7,12 +7,12 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scripts.layers.chart import helm
-from scripts.layers.environments import NAMESPACE, ROOT, environment
-from tests.cluster.cluster import Cluster
-from tests.helpers.charts import OUTPUTS
+from scripts.local.cluster.cluster import DATABASE, Cluster
+from scripts.local.outputs import OUTPUTS
+from scripts.manage.layers.chart import helm
+from scripts.manage.layers.environments import NAMESPACE, environment
+from scripts.pinned import ROOT
 
-DATABASE = "postgresql://airflow:secret@db.example.org:5432/airflow"
 HOW_TO = ROOT / "docs" / "how-to"
 
 

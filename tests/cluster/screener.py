@@ -17,10 +17,10 @@ from pathlib import Path
 import httpx
 from kubernetes import client, config
 
-from scripts.layers.environments import NAMESPACE
-from tests.cluster.cluster import JOBS, Cluster
-from tests.helpers.airflow import Airflow
-from tests.helpers.ports import free_port
+from scripts.local.airflow import Airflow
+from scripts.local.cluster.cluster import JOBS, Cluster
+from scripts.local.ports import free_port
+from scripts.manage.layers.environments import NAMESPACE
 
 DAGS = Path(__file__).with_name("financial_screener")
 ROWS = [("us_markets", "500m", "1Gi"), ("lse", "250m", "512Mi")]  # of the assessment, section 6, and one more

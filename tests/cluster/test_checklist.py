@@ -16,14 +16,14 @@ import pytest
 import sqlalchemy as sql
 import yaml
 
-from scripts.layers.environments import NAMESPACE
-from tests.cluster.cluster import JOBS, Cluster
+from scripts.local.airflow import Airflow
+from scripts.local.cluster.cluster import JOBS, Cluster
+from scripts.manage.layers.environments import NAMESPACE
 from tests.cluster.conftest import a_cluster
 from tests.cluster.contents import MOVING
 from tests.cluster.deployment import how_to
 from tests.cluster.screener import Screener
 from tests.cluster.velero import backed_up, install
-from tests.helpers.airflow import Airflow
 
 pytestmark = [pytest.mark.fake_nodes, pytest.mark.airflow, pytest.mark.exhaustive("cluster")]
 

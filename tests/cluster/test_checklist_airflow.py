@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scripts.layers.environments import NAMESPACE
+from scripts.manage.layers.environments import NAMESPACE
 from tests.checklist import airflow_api, reach
 from tests.checklist import test_checklist as items
 from tests.checklist.options import Settings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.layers.environments import NAMESPACE
+from scripts.manage.layers.environments import NAMESPACE
 from tests.checklist import scheduler
 from tests.checklist.velero import Velero, absent
 from tests.checklist.verdict import Open, Wrong

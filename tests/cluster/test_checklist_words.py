@@ -11,12 +11,12 @@ import pytest
 import yaml
 from pytest_helm_charts.clusters import ExistingCluster
 
-from scripts.layers.environments import ROOT
+from scripts.local.cluster.control_plane import NotBuilt, programs
+from scripts.pinned import ROOT
 from tests.checklist.kube import Kube, Refused, connect
 from tests.checklist.options import OPTIONS
 from tests.checklist.report import Row, show
 from tests.checklist.verdict import Open, Wrong
-from tests.cluster.control_plane import NotBuilt, programs
 
 CHECKLIST = ROOT / "tests" / "checklist"
 GUIDE = ROOT / "docs" / "how-to" / "verify-a-cluster.md"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.layers.chart import archive, cached
-from scripts.layers.environments import NAMESPACE, environments
+from scripts.local.cluster.cluster import JOBS, Cluster
+from scripts.manage.layers.chart import archive, cached
+from scripts.manage.layers.environments import NAMESPACE, environments
 from tests.cluster import checkouts
-from tests.cluster.cluster import JOBS, Cluster
 from tests.cluster.contents import Contents, changes, contents, written
 from tests.cluster.deployment import Deployment, how_to
 

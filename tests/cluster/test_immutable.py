@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.layers.chart import archive, cached
-from scripts.layers.environments import NAMESPACE
-from tests.cluster.cluster import Cluster, Failed
+from scripts.local.cluster.cluster import Cluster, Failed
+from scripts.manage.layers.chart import archive, cached
+from scripts.manage.layers.environments import NAMESPACE
 from tests.cluster.conftest import a_cluster
 from tests.helpers.charts import INCIDENT
 

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
-from scripts.layers.chart import archive, cached
-from scripts.layers.environments import NAMESPACE, ROOT
-from scripts.pinned import versions
+from scripts.local.cluster.cluster import EVERYWHERE, Cluster
+from scripts.manage.layers.chart import archive, cached
+from scripts.manage.layers.environments import NAMESPACE
+from scripts.pinned import ROOT, versions
 from tests.cluster import from_inventory
-from tests.cluster.cluster import EVERYWHERE, Cluster
 from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, ours
 from tests.helpers.facts import Facts, merge, take
 from tests.helpers.inventory import read

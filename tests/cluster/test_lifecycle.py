@@ -17,14 +17,15 @@ import psutil
 import pytest
 import yaml
 
-from scripts.layers.environments import NAMESPACE, ROOT
-from tests.cluster.__main__ import READY
-from tests.cluster.cluster import Cluster
-from tests.cluster.conftest import given, our_own, skip_unless_built
+from scripts.local.cluster.cluster import READY, Cluster
+from scripts.local.cluster.running import our_own
+from scripts.manage.layers.environments import NAMESPACE
+from scripts.pinned import ROOT
+from tests.cluster.conftest import given, skip_unless_built
 
 STARTER = f"""
 import subprocess, sys
-cluster = subprocess.Popen([{sys.executable!r}, "-m", "tests.cluster"], stdin=subprocess.PIPE)
+cluster = subprocess.Popen([{sys.executable!r}, "-m", "scripts.local.cluster"], stdin=subprocess.PIPE)
 cluster.wait()
 """
 
@@ -58,7 +59,7 @@ def all_end(processes: list[psutil.Process]) -> bool:
     "how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.exhaustive("cluster"))], ids=lambda s: s.name
 )
 def test_asked_to_end_it_ends_and_takes_its_folder_along(how: signal.Signals) -> None:
-    with started(sys.executable, "-m", "tests.cluster") as (process, folder):
+    with started(sys.executable, "-m", "scripts.local.cluster") as (process, folder):
         parts = process.children(recursive=True)
         assert {part.name()[:15] for part in parts} == {
             "etcd", "kube-apiserver", "kube-controller", "kube-scheduler", "kwok"
@@ -77,7 +78,7 @@ def test_it_ends_with_who_started_it_even_if_that_is_killed() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_its_parts_end_with_it_even_if_it_is_killed() -> None:
-    with started(sys.executable, "-m", "tests.cluster") as (process, folder):
+    with started(sys.executable, "-m", "scripts.local.cluster") as (process, folder):
         parts = process.children(recursive=True)
         process.kill()
         assert all_end(parts)
@@ -85,7 +86,7 @@ def test_its_parts_end_with_it_even_if_it_is_killed() -> None:
 
 
 def test_a_part_that_ends_is_said() -> None:
-    with started(sys.executable, "-m", "tests.cluster") as (process, folder):
+    with started(sys.executable, "-m", "scripts.local.cluster") as (process, folder):
         next(part for part in process.children() if part.name() == "kube-scheduler").kill()
         assert process.wait(120) == 1
         assert not folder.exists()
@@ -102,7 +103,7 @@ def test_two_at_once_do_not_meet(tmp_path: Path) -> None:
 def test_programs_that_are_not_built_are_a_sentence(tmp_path: Path) -> None:
     env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", "tests.cluster"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "scripts.local.cluster"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 3
     assert re.fullmatch(r"cluster: the control plane is not built: etcd, .* \(make tools\)\n", done.stderr)

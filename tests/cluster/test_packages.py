@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from scripts.layers.environments import NAMESPACE, environment
-from tests.cluster.cluster import JOBS, Cluster
-from tests.cluster.packages import NUMBER, ROLE, names, outputs
+from scripts.local.cluster.cluster import JOBS, Cluster
+from scripts.local.outputs import NUMBER, ROLE, names, outputs
+from scripts.manage.layers.environments import NAMESPACE, environment
 from tests.cluster.rights import Reviewer
 from tests.helpers.charts import OUR_CHART
 

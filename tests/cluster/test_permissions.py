@@ -16,9 +16,9 @@ import pytest
 import yaml
 from kubernetes import client, config
 
-from scripts.layers.chart import archive
-from scripts.layers.environments import NAMESPACE
-from tests.cluster.cluster import JOBS, Cluster, Failed
+from scripts.local.cluster.cluster import JOBS, Cluster, Failed
+from scripts.manage.layers.chart import archive
+from scripts.manage.layers.environments import NAMESPACE
 from tests.cluster.conftest import a_cluster
 from tests.cluster.rights import Reviewer, Rights
 from tests.cluster_policy import conftest as policies

@@ -13,10 +13,10 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from scripts.layers.chart import archive
-from scripts.layers.environments import NAMESPACE
+from scripts.local.cluster.cluster import Cluster
+from scripts.manage.layers.chart import archive
+from scripts.manage.layers.environments import NAMESPACE
 from tests.cluster import from_inventory
-from tests.cluster.cluster import Cluster
 from tests.helpers.charts import ENVIRONMENTS
 from tests.helpers.inventory import read
 

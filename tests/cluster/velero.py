@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from scripts.layers.environments import NAMESPACE
-from tests.cluster.cluster import JOBS, Cluster
+from scripts.local.cluster.cluster import JOBS, Cluster
+from scripts.manage.layers.environments import NAMESPACE
 
 KINDS = ("Schedule", "Backup", "PodVolumeBackup")
 

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from tests.helpers.airflow import Airflow
+from scripts.local.airflow import Airflow
 
 from .mail_server import MailServer
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.airflow import Airflow
-from tests.helpers.s3_servers import S3Server
+from scripts.local.airflow import Airflow
+from scripts.local.s3_servers import S3Server
 
 from .conftest import NO_EXAMPLES, PROVIDER, dag, install, start, write
 from .mail_server import MailServer

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from scripts.local.packages import Memory
 from tests.helpers.dag_sync import Process
-from tests.helpers.publishing import Memory
 
 
 @pytest.fixture

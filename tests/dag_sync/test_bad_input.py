@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import dag_protocol as protocol
 from dag_protocol import ProtocolError, VersionRef
+from scripts.local.packages import Memory, hand_make, publish, write
 from tests.dag_sync.inside import action, leftovers, reason, snapshot, syncer
 from tests.helpers.dag_sync import served
-from tests.helpers.publishing import Memory, hand_make, publish, write
 
 GOOD = {"a.py": b"x = 1\n", "lib/b.py": b"y = 2\n"}
 VERSION = "20260101T000000Z-00000000"

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_dag_publisher import publishing
+from scripts.local.packages import Memory, publish, session
 from tests.dag_sync.inside import leftovers, snapshot, syncer
 from tests.helpers.dag_sync import served
-from tests.helpers.publishing import Memory, publish, session
 
 ONE = {"a.py": b"x = 1\n", "sub/b.sql": b"select 1"}
 TWO = {"a.py": b"x = 2\n", "sub/b.sql": b"select 1", "c/d.txt": b"new"}

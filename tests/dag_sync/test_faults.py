@@ -16,11 +16,11 @@ from dag_tree import Budget
 import dag_protocol as protocol
 from dag_store import S3Store, client_config
 from dag_sync import Syncer
+from scripts.local.fault_proxy import FaultProxy, Seen
+from scripts.local.packages import Memory, publish, wait_for, write
+from scripts.local.s3_servers import KEYS
 from tests.dag_sync.inside import action, leftovers, reason, syncer
 from tests.helpers.dag_sync import Process, served
-from tests.helpers.fault_proxy import FaultProxy, Seen
-from tests.helpers.publishing import Memory, publish, wait_for, write
-from tests.helpers.s3_servers import KEYS
 
 ONE = {"a.py": b"x = 1\n", "b.py": b"y = 1\n", "data.csv": b"1" * 5000}
 TWO = {"a.py": b"x = 2\n", "b.py": b"y = 2\n", "data.csv": b"2" * 5000}

@@ -22,12 +22,12 @@ from dag_tree import ROOT_IGNORE
 import dag_protocol as protocol
 from airflow_dag_publisher import publishing
 from dag_store import S3Store
+from scripts.local.fault_proxy import FaultProxy
+from scripts.local.packages import PATIENCE, Memory, hand_make, publish, session, wait_for, write
+from scripts.local.ports import free_port
+from scripts.local.s3_servers import S3Server
 from tests.dag_sync.inside import action, reason, syncer
 from tests.helpers.dag_sync import DAG_SYNC, Process, get, served
-from tests.helpers.fault_proxy import FaultProxy
-from tests.helpers.ports import free_port
-from tests.helpers.publishing import PATIENCE, Memory, hand_make, publish, session, wait_for, write
-from tests.helpers.s3_servers import S3Server
 
 ONE, TWO = {"a.py": b"x = 1\n", "lib/h.py": b"y = 1\n"}, {"a.py": b"x = 2\n", "lib/h.py": b"y = 1\n"}
 Start = Callable[..., Process]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scripts.demo import Demo, NotSeen
-from tests.helpers.terraform import needs_terraform
+from scripts.local.terraform import needs_terraform
 
 ROOT = Path(__file__).parents[2]
 

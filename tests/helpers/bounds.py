@@ -21,17 +21,17 @@ HEAD = "# Digests of what last passed whole: `make test` runs a subject whole wh
 PART_ONLY = "AIRFLOW_PLATFORM_PART_ONLY"  # in the environment: never in full, whatever changed (make test-mutants)
 
 CODE, PUBLISHER = "charts/airflow-platform/files", "packages/airflow_dag_publisher/src/airflow_dag_publisher"
-MANAGE = ("scripts/manage.sh", "scripts/manage", "scripts/layers", "scripts/bucket_export")
+MANAGE = ("scripts/manage.sh", "scripts/manage", "scripts/manage/layers", "scripts/manage/bucket_export")
 EVERYWHERE = ("versions.yaml", "locks", "pyproject.toml", "scripts/pinned.py", "tests/conftest.py", "tests/helpers")
 SUBJECTS: dict[str, tuple[str, ...]] = {
     "protocol": (CODE, PUBLISHER, "tests/protocol"),
     "delivery": (CODE, "values", "tests/dag_sync", "tests/airflow"),
     "publisher": (CODE, PUBLISHER, "tests/publisher", "tests/validate"),
-    "terraform": ("terraform", CODE, PUBLISHER, *MANAGE, "scripts/state_bucket.py", "scripts/tfvars.py", "tests/terraform"),
+    "terraform": ("terraform", CODE, PUBLISHER, *MANAGE, "scripts/manage/state_bucket.py", "scripts/manage/tfvars.py", "tests/terraform"),
     "cluster": ("charts", "values", *MANAGE, "docs/how-to", "tests/cluster", "tests/checklist", "tests/render"),
     "manage": ("charts", "values", *MANAGE, "tests/manage"),
     "pipelines": ("examples/ci", "packages", "charts", "values", "terraform", *MANAGE, "Makefile", "tests/ci", "tests/policy"),
-    "demo": ("scripts/demo.py", "scripts/bench", CODE, PUBLISHER, "terraform", "values", "examples", "tests/cluster", "tests/demo", "tests/bench"),
+    "demo": ("scripts/demo/__main__.py", "scripts/bench", CODE, PUBLISHER, "terraform", "values", "examples", "tests/cluster", "tests/demo", "tests/bench"),
 }  # fmt: skip
 """Where the files of each are, beside those of EVERYWHERE. Too many cost time; one too few would hide a mistake."""
 

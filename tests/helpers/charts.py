@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.layers.chart import archive, helm
-from scripts.layers.environments import NAMESPACE, ROOT, VALUES, Environment, check_layers, environments
-from scripts.pinned import versions
+from scripts.local.outputs import OUTPUTS
+from scripts.manage.layers.chart import archive, helm
+from scripts.manage.layers.environments import NAMESPACE, VALUES, Environment, check_layers, environments
+from scripts.pinned import ROOT, versions
 from tests.helpers import helm_cache
 
-OUTPUTS = ROOT / "tests" / "render" / "outputs.json"
 EXTRA = ROOT / "tests" / "render" / "values"  # what a delivery leaves to env/<environment>.yaml
 OUR_CHART = ROOT / "charts" / "airflow-platform"
 KUBE_VERSION = versions()["kubernetes_oldest"]  # helm built from source believes in 1.20

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from scripts.layers.environments import NAMESPACE
+from scripts.manage.layers.environments import NAMESPACE
 
 POD_TEMPLATE = "pod_template_file.yaml"
 Facts = dict[str, Any]

@@ -13,9 +13,8 @@ from typing import Any
 
 import yaml
 
-from scripts.layers.chart import archive
-from scripts.layers.environments import ROOT
-from scripts.pinned import versions
+from scripts.manage.layers.chart import archive
+from scripts.pinned import ROOT, versions
 from tests.helpers.charts import ENVIRONMENTS, KUBE_VERSION, Case, content_sha256, official, ours
 from tests.helpers.facts import Facts, merge, take
 from tests.helpers.workloads import Inventory

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.layers.environments import VALUES, known_layers, layer_file
-from scripts.layers.keys import check, for_file
+from scripts.manage.layers.environments import VALUES, known_layers, layer_file
+from scripts.manage.layers.keys import check, for_file
 
 FILES = [
     file

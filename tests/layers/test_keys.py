@@ -1,4 +1,4 @@
-"""A misspelt key in a layer is an error that names file, line, key and the nearest valid key; see scripts/layers/keys.py.
+"""A misspelt key in a layer is an error that names file, line, key and the nearest valid key; see scripts/manage/layers/keys.py.
 
 All of it holds without the chart and without Airflow; where they are at hand, the committed lists are held against them.
 """
@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.layers import keys
-from scripts.layers.chart import archive
-from scripts.layers.keys import Problem, check, official, own_keys
-from scripts.layers.known import ANYTHING, KnownKeys, known_keys, parse, walk
+from scripts.manage.layers import keys
+from scripts.manage.layers.chart import archive
+from scripts.manage.layers.keys import Problem, check, official, own_keys
+from scripts.manage.layers.known import ANYTHING, KnownKeys, known_keys, parse, walk
 from scripts.pinned import versions
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.yaml"))
@@ -399,9 +399,9 @@ def test_the_chart_list_is_current(known):
     chart = archive()
     if chart is None:
         pytest.skip("the official chart's archive is not on this machine; its digest was compared")
-    from scripts.layers import renew
+    from scripts.maintain import key_lists as renew
 
-    assert renew.chart_list(chart) == CHART_LIST.read_text(), "run `python -m scripts.layers.keys --renew`"
+    assert renew.chart_list(chart) == CHART_LIST.read_text(), "run `python -m scripts.manage.layers.keys --renew`"
 
 
 def test_the_chart_s_own_values_are_known(known, tmp_path):
@@ -409,7 +409,7 @@ def test_the_chart_s_own_values_are_known(known, tmp_path):
     chart = archive()
     if chart is None:
         pytest.skip("the official chart's archive is not on this machine")
-    from scripts.layers import renew
+    from scripts.maintain import key_lists as renew
 
     files = renew.read(chart)
     found = [p.key for p in problems(tmp_path, files["airflow/values.yaml"], known) if "is out of date" not in p.text]
@@ -421,7 +421,7 @@ def test_the_chart_s_own_values_are_known(known, tmp_path):
 
 def test_the_options_list_is_current():
     """Airflow's own options, those of the providers that the checkout installs, and Airflow's tables of old ones."""
-    from scripts.layers import renew
+    from scripts.maintain import key_lists as renew
 
     blocks: dict[str, list[str]] = {}
     lines: list[str] = []
@@ -434,7 +434,7 @@ def test_the_options_list_is_current():
         del blocks[title]
     installed = renew.options()
     assert len(installed) > 3
-    assert installed.keys() <= blocks.keys(), "run `python -m scripts.layers.keys --renew`"
+    assert installed.keys() <= blocks.keys(), "run `python -m scripts.manage.layers.keys --renew`"
     assert renew.options_list(blocks | installed) == OPTIONS_LIST.read_text(), (
-        "run `python -m scripts.layers.keys --renew`"
+        "run `python -m scripts.manage.layers.keys --renew`"
     )

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.layers.chart import helm
-from scripts.layers.environments import ROOT
+from scripts.manage.layers.chart import helm
+from scripts.pinned import ROOT
 from tests.helpers import helm_cache
 
 KUBECTL = """#!/usr/bin/env bash
@@ -75,7 +75,7 @@ def operator(tmp_path: Path) -> Operator:
     for part in ("scripts", "values", "charts", "terraform/environments", "docs/reference"):
         shutil.copytree(ROOT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "versions.yaml", checkout)
-    shutil.copy(ROOT / "tests/render/outputs.json", checkout / "outputs.json")
+    shutil.copy(ROOT / "scripts/local/outputs.json", checkout / "outputs.json")
     (checkout / ".venv").symlink_to(ROOT / ".venv")
     env = {"PATH": f"{tools}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls"), "REAL_HELM": helm() or "helm",
            "PYTHON": sys.executable, "HELM_CACHE": helm_cache.__file__}  # fmt: skip

@@ -21,11 +21,12 @@ import pytest
 
 import dag_protocol as protocol
 from dag_store import S3Store
-from scripts.bucket_export import bucket
-from scripts.bucket_export.__main__ import main
-from tests.helpers.fault_proxy import Fault, FaultProxy, Seen
-from tests.helpers.publishing import MARKER, hand_make, publish, session, write
-from tests.helpers.s3_servers import KEYS, ROOT, S3Server
+from scripts.local.fault_proxy import Fault, FaultProxy, Seen
+from scripts.local.packages import MARKER, hand_make, publish, session, write
+from scripts.local.s3_servers import KEYS, S3Server
+from scripts.manage.bucket_export import bucket
+from scripts.manage.bucket_export.__main__ import main
+from scripts.pinned import ROOT
 
 FIRST = {"a.py": b"x = 1\n", "lib/b.sql": b"select 1\n"}
 SECOND = {"a.py": b"x = 2\n", "empty.txt": b""}
@@ -277,7 +278,7 @@ def test_more_than_a_page_of_versions(place: Place, monkeypatch: pytest.MonkeyPa
 def test_a_killed_export_goes_on_where_it_was(far: Place, proxy: FaultProxy) -> None:
     for n in range(100):
         write(far.store, f"logs/dev/{n}", b"%d" % n)
-    command = [sys.executable, "-m", "scripts.bucket_export", "export", *far.options, str(far.folder)]
+    command = [sys.executable, "-m", "scripts.manage.bucket_export", "export", *far.options, str(far.folder)]
     killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def fault(seen: Seen) -> Fault | None:
@@ -396,7 +397,7 @@ def test_a_full_disk_is_told(moto: S3Server, place_on: Callable[..., Place]) -> 
     place = place_on(moto)
     write(place.store, "logs/dev/large", b"x" * 100_000)
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.bucket_export", "export", *place.options, str(place.folder)], cwd=ROOT, text=True,
+        [sys.executable, "-m", "scripts.manage.bucket_export", "export", *place.options, str(place.folder)], cwd=ROOT, text=True,
         capture_output=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)), check=False,
     )  # fmt: skip
     Done(done.returncode, done.stdout, done.stderr).failed(1, f"cannot write into {place.folder}", "File too large")
@@ -606,7 +607,7 @@ def test_two_at_once_in_one_folder_are_refused(far: Place, proxy: FaultProxy) ->
     def fault(seen: Seen) -> None:
         if "versionId" in seen.query and not seconds:
             seconds.append(0)
-            command = [sys.executable, "-m", "scripts.bucket_export", "export", *far.options, str(far.folder)]
+            command = [sys.executable, "-m", "scripts.manage.bucket_export", "export", *far.options, str(far.folder)]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
             seconds[0] = done.returncode
             assert "somebody else is at work" in done.stderr

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from cryptography.fernet import Fernet
 
-from scripts.layers.chart import archive
-from scripts.layers.environments import ROOT
+from scripts.manage.layers.chart import archive
+from scripts.pinned import ROOT
 from tests.helpers.charts import ENVIRONMENTS, Case, Manifest, manifests, official, ours
 from tests.manage.conftest import Operator
 

@@ -5,7 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from scripts.database_secret import documents
+from scripts.manage.database_secret import documents
 
 URL = "postgresql://air%20flow:p%40ss%2Fw%25rd@db.example.org:6000/airflow_dev"
 

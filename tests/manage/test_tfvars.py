@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.terraform_docs import input_paths
-from scripts.tfvars import main, wrong_keys
-from tests.helpers.terraform import ROOT, Manage, needs_terraform
+from scripts.local.terraform import Manage, needs_terraform
+from scripts.maintain.terraform_docs import input_paths
+from scripts.manage.tfvars import main, wrong_keys
+from scripts.pinned import ROOT
 
 ENVIRONMENT, ACCOUNT = ROOT / "terraform/environment", ROOT / "terraform/account"
 SHIPPED = [

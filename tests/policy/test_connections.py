@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 import pytest
 import yaml
 
-from scripts.layers.chart import archive
-from scripts.layers.environments import NAMESPACE
+from scripts.manage.layers.chart import archive
+from scripts.manage.layers.environments import NAMESPACE
 from tests.helpers.charts import (
     CASES,
     OUR_CHART,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from scripts.layers.chart import archive
+from scripts.manage.layers.chart import archive
 from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, Case, Refused, found_archive, template
 from tests.helpers.facts import Facts
 from tests.helpers.inventory import inventory

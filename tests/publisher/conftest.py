@@ -12,7 +12,7 @@ import pytest
 
 from airflow_dag_publisher import cli
 from dag_store import S3Store
-from tests.helpers.s3_servers import S3Server
+from scripts.local.s3_servers import S3Server
 
 
 @dataclass

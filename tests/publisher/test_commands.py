@@ -11,7 +11,7 @@ import pytest
 
 import dag_protocol as protocol
 from dag_store import S3Store
-from tests.helpers.publishing import hand_make, write
+from scripts.local.packages import hand_make, write
 from tests.publisher.conftest import Command
 
 DAG = 'from airflow.sdk import DAG\nd = DAG("sales_one", default_args={"owner": "sales"}, tags=["sales"])\n'

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from airflow_dag_publisher import configmap
 from airflow_dag_publisher.cli import cli
-from tests.helpers.airflow import Airflow, fresh
+from scripts.local.airflow import Airflow, fresh
 from tests.publisher.conftest import Done
 
 MIB = 1024 * 1024

@@ -14,10 +14,11 @@ import pytest
 import dag_package
 import dag_protocol as protocol
 from dag_store import S3Store
-from tests.helpers.fake_aws import FakeAWS
-from tests.helpers.fault_proxy import FaultProxy, Seen
-from tests.helpers.publishing import hand_make, publish, session, wait_for
-from tests.helpers.s3_servers import ROOT, S3Server
+from scripts.local.fake_aws import FakeAWS
+from scripts.local.fault_proxy import FaultProxy, Seen
+from scripts.local.packages import hand_make, publish, session, wait_for
+from scripts.local.s3_servers import S3Server
+from scripts.pinned import ROOT
 from tests.publisher.conftest import Command
 
 SALES = ("--package-name", "sales")

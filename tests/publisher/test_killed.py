@@ -13,10 +13,10 @@ import dag_package
 import dag_protocol as protocol
 from airflow_dag_publisher import publishing
 from dag_store import S3Store
-from tests.helpers.fault_proxy import FaultProxy, Seen
+from scripts.local.fault_proxy import FaultProxy, Seen
+from scripts.local.packages import PATIENCE, publish, session, wait_for, write
+from scripts.local.s3_servers import S3Server
 from tests.helpers.forks import Forks
-from tests.helpers.publishing import PATIENCE, publish, session, wait_for, write
-from tests.helpers.s3_servers import S3Server
 
 Files = dict[str, bytes]
 ONE, TWO = {"a.py": b"x = 1\n", "b.py": b"y = 1\n"}, {"a.py": b"x = 2\n", "c.py": b"z = 2\n"}

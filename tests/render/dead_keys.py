@@ -19,8 +19,8 @@ from typing import Any
 import click
 import yaml
 
-from scripts.layers.environments import ROOT, VALUES, known_layers, layer_file
-from scripts.pinned import versions
+from scripts.manage.layers.environments import VALUES, known_layers, layer_file
+from scripts.pinned import ROOT, versions
 from tests.helpers.charts import CASES, OUR_CHART, Case, Refused, content_sha256, found_archive, template
 from tests.render.refusals import OFFICIAL, OURS
 from tests.render.test_refusals import files as files_of_wrong
@@ -141,7 +141,7 @@ def inputs() -> dict[str, str]:
     files = [
         *(file for file, _ in layer_files()),
         *(ROOT / "tests/render/values").rglob("*.yaml"),
-        ROOT / "tests/render/outputs.json",
+        ROOT / "scripts/local/outputs.json",
     ]
     chart = [file for file in OUR_CHART.rglob("*") if file.is_file() and file.suffix in (".yaml", ".json", ".tpl")]
     digest = hashlib.sha256("".join(content_sha256(file) for file in sorted(chart)).encode()).hexdigest()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from scripts.layers.chart import archive
-from scripts.layers.environments import ROOT
+from scripts.manage.layers.chart import archive
+from scripts.pinned import ROOT
 from tests.helpers import facts, inventory
 from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, official
 

@@ -4,7 +4,7 @@ import difflib
 
 import pytest
 
-from scripts.layers.chart import archive
+from scripts.manage.layers.chart import archive
 from tests.helpers import charts, facts, inventory
 from tests.helpers.charts import CASES, ENVIRONMENTS, INCIDENT, Case
 

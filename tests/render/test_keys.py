@@ -2,7 +2,7 @@
 
 import yaml
 
-from scripts.layers.environments import VALUES
+from scripts.manage.layers.environments import VALUES
 from tests.render import dead_keys
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.layers.environments import (
+from scripts.manage.layers.environments import (
     VALUES,
     LayerError,
     check_layers,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.layers.chart import archive
+from scripts.manage.layers.chart import archive
 from tests.helpers.charts import COMBINATIONS, ENVIRONMENTS, OPTIONS, Case, found_archive, manifests, template
 
 CASES = [

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.layers.chart import archive
-from tests.helpers.charts import OUR_CHART, OUTPUTS, Refused, found_archive, template
+from scripts.local.outputs import OUTPUTS
+from scripts.manage.layers.chart import archive
+from tests.helpers.charts import OUR_CHART, Refused, found_archive, template
 from tests.render.refusals import OFFICIAL, OURS, Wrong
 
 

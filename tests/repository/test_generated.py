@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 import dag_protocol as protocol
-from scripts import docs
-from tests.helpers.memory_store import MemoryStore
+from scripts.local.memory_store import MemoryStore
+from scripts.maintain import docs
 from tests.protocol.test_model import CONTENTS, publish
 
 ROOT = Path(__file__).parents[2]

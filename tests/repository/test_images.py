@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from scripts import images
-from scripts.layers.chart import cached
+from scripts.maintain import images
+from scripts.manage.layers.chart import cached
 from scripts.pinned import ROOT, versions
 
 PINS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "versions.yaml").read_text())["images"]

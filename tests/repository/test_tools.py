@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from scripts import tools
+from scripts.local import tools
 from scripts.pinned import ROOT, versions
 from tests.helpers import bounds, helm_cache
 
@@ -113,14 +113,14 @@ def test_a_command_that_fails_is_told_by_its_last_line() -> None:
 
 def test_a_tool_that_is_not_known_is_a_sentence() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.tools", "hlem"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "scripts.local.tools", "hlem"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1 and done.stderr.startswith("tools: there is no hlem; there are control-plane, ")
 
 
 def test_pins_are_read_without_what_only_the_checkout_has() -> None:
     """manage.sh reads them where nothing but click, jsonschema and yaml is installed."""
-    code = "import sys; sys.modules['rich'] = None; import scripts.layers.__main__, scripts.pinned"
+    code = "import sys; sys.modules['rich'] = None; import scripts.manage.layers.__main__, scripts.pinned"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
     assert versions()["helm"].startswith("v3.")
 

@@ -21,10 +21,10 @@ from dag_store import (
     Unversioned,
     client_config,
 )  # fmt: skip
-from tests.helpers.fault_proxy import FaultProxy
-from tests.helpers.memory_store import MemoryStore
-from tests.helpers.publishing import Memory, write
-from tests.helpers.s3_servers import KEYS, S3Server
+from scripts.local.fault_proxy import FaultProxy
+from scripts.local.memory_store import MemoryStore
+from scripts.local.packages import Memory, write
+from scripts.local.s3_servers import KEYS, S3Server
 
 KEY = "dev/sales/dags/a.py"
 

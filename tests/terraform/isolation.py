@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.helpers.web_identity import Session
+from scripts.local.web_identity import Session
 from tests.terraform.rig import DEV, PROD
 
 # Names of places, as a publisher of team_a sees them. A prefix is what one lists to see the key.

@@ -3,7 +3,7 @@
 import json
 from contextlib import contextmanager
 
-from tests.helpers.web_identity import WebIdentity
+from scripts.local.web_identity import WebIdentity
 from tests.terraform.conftest import ISSUER
 
 DEV, PROD = "airflow-dags-dev-123456789012", "airflow-dags-prod-123456789012"

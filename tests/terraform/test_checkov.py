@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from scripts.pinned import program
-from tests.helpers.terraform import ROOT
+from scripts.pinned import ROOT, program
 
 CHECKOV = program("checkov")
 SKIP = re.compile(r"#\s*checkov:skip=\s*(?P<checks>[\w,-]*):?(?P<reason>.*)")

@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.helpers.terraform import ROOT, Manage, needs_terraform
+from scripts.local.terraform import Manage, needs_terraform
+from scripts.pinned import ROOT
 from tests.terraform.conftest import Built
 from tests.terraform.rig import all_roles
 

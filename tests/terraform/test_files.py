@@ -8,8 +8,9 @@ import pytest
 import tftest
 import yaml
 
-from scripts.terraform_docs import without_markers
-from tests.helpers.terraform import PROVIDER, ROOT, TERRAFORM, Modules, needs_terraform, plugin_dir
+from scripts.local.terraform import PROVIDER, TERRAFORM, Modules, needs_terraform, plugin_dir
+from scripts.maintain.terraform_docs import without_markers
+from scripts.pinned import ROOT
 
 MODULES = sorted(path for path in TERRAFORM.glob("modules/*") if path.is_dir())
 ROOTS = [TERRAFORM / "account", TERRAFORM / "environment"]

@@ -1,7 +1,7 @@
 """docs/reference/iam.md is what Terraform would build today."""
 
-from scripts.iam_docs import EXAMPLE, FILE, render
-from tests.helpers.terraform import needs_terraform
+from scripts.local.terraform import needs_terraform
+from scripts.maintain.iam_docs import EXAMPLE, FILE, render
 
 pytestmark = needs_terraform
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.helpers.terraform import MANAGE, Manage, needs_terraform
+from scripts.local.terraform import MANAGE, Manage, needs_terraform
 
 CLUSTERS = "dev staging prod pi"
 AWS = f"{CLUSTERS} demo account"  # for commands that run Terraform

@@ -5,7 +5,7 @@ import json
 import pytest
 import tftest
 
-from tests.helpers.terraform import TERRAFORM, Modules, needs_terraform, statements
+from scripts.local.terraform import TERRAFORM, Modules, needs_terraform, statements
 from tests.terraform.policy import allows
 
 pytestmark = needs_terraform

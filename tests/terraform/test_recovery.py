@@ -6,10 +6,10 @@ import subprocess
 
 import pytest
 
+from scripts.local.fake_aws import FakeAWS
+from scripts.local.ports import free_port
+from scripts.local.terraform import Manage, needs_terraform
 from tests.helpers.dag_sync import Process, get
-from tests.helpers.fake_aws import FakeAWS
-from tests.helpers.ports import free_port
-from tests.helpers.terraform import Manage, needs_terraform
 
 pytestmark = needs_terraform
 

@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 
-from tests.helpers.terraform import TERRAFORM, Modules, needs_terraform
+from scripts.local.terraform import TERRAFORM, Modules, needs_terraform
 
 pytestmark = needs_terraform
 

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from tests.helpers.terraform import ROOT, Manage, needs_terraform, var_arguments
+from scripts.local.terraform import Manage, needs_terraform, var_arguments
+from scripts.pinned import ROOT
 
 pytestmark = needs_terraform
 

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 from dag_store import S3Store
-from tests.helpers.publishing import publish
-from tests.helpers.s3_servers import ROOT
-from tests.helpers.terraform import needs_terraform
-from tests.helpers.web_identity import available
+from scripts.local.packages import publish
+from scripts.local.terraform import needs_terraform
+from scripts.local.web_identity import available
+from scripts.pinned import ROOT
 from tests.terraform.rig import DEV, assume, rig_of
 
 UNAVAILABLE = available()

@@ -2,9 +2,9 @@
 
 import pytest
 
+from scripts.local.terraform import needs_terraform
 from tests.helpers import inventory
 from tests.helpers.charts import COMBINATIONS, ours
-from tests.helpers.terraform import needs_terraform
 from tests.terraform.conftest import ISSUER
 from tests.terraform.policy import as_list
 
@@ -15,7 +15,7 @@ PACKAGES = (
     "finance",
     "sales",
     "risk_reports",
-)  # those of tests/render/outputs.json, which the charts are rendered with
+)  # those of scripts/local/outputs.json, which the charts are rendered with
 CASES = [case for case in COMBINATIONS if case.name in ("s3-sync-local", "s3-sync-celery", "s3-sync-kubernetes")]
 
 

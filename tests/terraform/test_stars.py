@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.helpers.terraform import ROOT
+from scripts.pinned import ROOT
 
 LISTS = "actions|not_actions|resources|not_resources|identifiers"
 KEYS = rf'"?\b(?:{LISTS}|(?:Not)?(?:Action|Resource|Principal))\b"?\s*[=:](?!=)'

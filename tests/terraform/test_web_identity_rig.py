@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.helpers.web_identity import WebIdentity, available, outcome
+from scripts.local.web_identity import WebIdentity, available, outcome
 
 UNAVAILABLE = available()
 pytestmark = pytest.mark.skipif(UNAVAILABLE is not None, reason=str(UNAVAILABLE))

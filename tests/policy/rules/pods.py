@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from scripts.layers.environments import ROOT
+from scripts.pinned import ROOT
 from tests.helpers.charts import Case
 from tests.helpers.workloads import Container, Inventory, Workload
 from tests.policy.rules.registry import GI, quantity, rule

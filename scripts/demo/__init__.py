@@ -1,0 +1,1 @@
+"""The whole job on a fake AWS and a real Airflow: `make demo`."""

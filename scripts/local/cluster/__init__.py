@@ -1,0 +1,1 @@
+"""A real control plane with seven fake Pis: `make cluster`."""

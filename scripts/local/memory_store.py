@@ -1,0 +1,152 @@
+"""A versioned bucket in memory, with S3's conditions, and a way to stop a program before each of its requests.
+
+`Replay` runs a program against the answers that it got so far and stops it at the next request. So a schedule of
+several programs can be forked at will: a program's state is nothing but the answers that it was given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dag_store import Conflict, Listed, Missing, PastVersion, Stored
+
+WRITES = ("put", "delete")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of an object; `data` None is a delete marker."""
+
+    version_id: str
+    data: bytes | None
+    tag: str | None = None
+
+
+def etag(data: bytes) -> str:
+    """The ETag that S3 gives to a single-part object."""
+    return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+
+
+@dataclass
+class MemoryStore:
+    """The Store protocol on a dict of histories, oldest version first."""
+
+    objects: dict[str, tuple[Version, ...]] = field(default_factory=dict)
+    bucket: str = "memory"
+
+    def fork(self) -> MemoryStore:
+        """A copy that can go its own way."""
+        return MemoryStore(dict(self.objects), self.bucket)
+
+    def current(self, key: str) -> Version | None:
+        """The current version, or None."""
+        last = self.objects.get(key, (None,))[-1]
+        return last if last is not None and last.data is not None else None
+
+    def write(self, key: str, data: bytes | None, tag: str | None = None) -> Version:
+        """Add a version without any condition, as a person with `aws s3 cp` does."""
+        history = self.objects.get(key, ())
+        # The id depends on this object's history alone: schedules that differ in nothing else end in one state.
+        name = hashlib.md5(repr((key, len(history), data, tag)).encode(), usedforsecurity=False).hexdigest()
+        version = Version(name, data, tag)
+        self.objects[key] = (*history, version)
+        return version
+
+    def listing(self, prefix: str) -> dict[str, Listed]:
+        """See dag_store.Store."""
+        found = ((key, self.current(key)) for key in sorted(self.objects) if key.startswith(prefix))
+        return {key: Listed(etag(v.data), len(v.data)) for key, v in found if v and v.data is not None}
+
+    def past(self, prefix: str) -> list[PastVersion]:
+        """See dag_store.Store."""
+        return [
+            PastVersion(key, v.version_id, n == 0, v.data is None)
+            for key in sorted(self.objects)
+            if key.startswith(prefix)
+            for n, v in enumerate(reversed(self.objects[key]))
+        ]
+
+    def head(self, key: str) -> Stored | None:
+        """See dag_store.Store."""
+        version = self.current(key)
+        return _stored(version) if version else None
+
+    def get(self, key: str, limit: int, version_id: str | None = None) -> tuple[bytes, Stored]:
+        """See dag_store.Store."""
+        if version_id is None:
+            version = self.current(key)
+        else:
+            version = next((v for v in self.objects.get(key, ()) if v.version_id == version_id), None)
+        if version is None or version.data is None:
+            raise Missing(f"{key} {version_id or ''} does not exist")
+        return version.data[: limit + 1], _stored(version)
+
+    def put(self, key: str, data: bytes, tag: str | None = None, if_match: str | None = None) -> Stored:
+        """See dag_store.Store."""
+        self._check(key, if_match)
+        return _stored(self.write(key, data, tag))
+
+    def delete(self, key: str, if_match: str) -> None:
+        """See dag_store.Store."""
+        self._check(key, if_match)
+        self.write(key, None)
+
+    def _check(self, key: str, if_match: str | None) -> None:
+        version = self.current(key)
+        if (etag(version.data) if version and version.data is not None else None) != if_match:
+            raise Conflict(f"{key} was written meanwhile")
+
+
+def _stored(version: Version) -> Stored:
+    assert version.data is not None
+    return Stored(version.version_id, etag(version.data), len(version.data), version.tag)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call on the store that a program is about to make."""
+
+    method: str
+    args: tuple[Any, ...]
+    kwargs: tuple[tuple[str, Any], ...]
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes the bucket."""
+        return self.method in WRITES
+
+    def send(self, store: MemoryStore) -> Any:
+        """Do it. An error is an answer too."""
+        try:
+            return getattr(store, self.method)(*self.args, **dict(self.kwargs))
+        except (Conflict, Missing) as error:
+            return error
+
+
+class Paused(BaseException):
+    """The program wants to send a request that has no answer yet."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+
+class Replay:
+    """A Store that gives the recorded answers, then stops the program."""
+
+    bucket = "memory"
+
+    def __init__(self, answers: tuple[Any, ...]) -> None:
+        self._answers: Iterator[Any] = iter(answers)
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for answer in self._answers:
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+            raise Paused(Request(method, args, tuple(sorted(kwargs.items()))))
+
+        return call

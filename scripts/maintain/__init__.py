@@ -1,0 +1,1 @@
+"""What maintainers run: generated pages and lists, images, locks."""
