@@ -101,7 +101,7 @@ docs: setup ## Renew what is generated in docs/ and README tables
 
 inventory: setup ## Renew tests/render/inventory from the charts, and values/keys from chart and Airflow
 	@$(PYTHON) -m scripts.local.tools helm
-	@$(PYTHON) -m scripts.manage.layers.keys --renew
+	@$(PYTHON) -m scripts.maintain.key_lists
 	@$(PYTHON) -m tests.render.renew
 
 lock: $(UV) ## Renew locks/*.txt from versions.yaml

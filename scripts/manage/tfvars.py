@@ -16,7 +16,7 @@ from typing import Any
 
 import hcl2  # type: ignore[import-untyped]
 
-from scripts.maintain.terraform_docs import input_paths
+from scripts.manage.terraform_files import input_paths
 
 
 def wrong_keys(root: Path, file: Path) -> list[str]:

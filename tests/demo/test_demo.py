@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scripts.demo import Demo, NotSeen
+from scripts.demo.demo import Demo, NotSeen
 from scripts.local.terraform import needs_terraform
 
 ROOT = Path(__file__).parents[2]

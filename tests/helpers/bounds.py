@@ -31,7 +31,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "cluster": ("charts", "values", *MANAGE, "docs/how-to", "tests/cluster", "tests/checklist", "tests/render"),
     "manage": ("charts", "values", *MANAGE, "tests/manage"),
     "pipelines": ("examples/ci", "packages", "charts", "values", "terraform", *MANAGE, "Makefile", "tests/ci", "tests/policy"),
-    "demo": ("scripts/demo/__main__.py", "scripts/bench", CODE, PUBLISHER, "terraform", "values", "examples", "tests/cluster", "tests/demo", "tests/bench"),
+    "demo": ("scripts/demo", "scripts/bench", CODE, PUBLISHER, "terraform", "values", "examples", "tests/cluster", "tests/demo", "tests/bench"),
 }  # fmt: skip
 """Where the files of each are, beside those of EVERYWHERE. Too many cost time; one too few would hide a mistake."""
 

@@ -401,7 +401,7 @@ def test_the_chart_list_is_current(known):
         pytest.skip("the official chart's archive is not on this machine; its digest was compared")
     from scripts.maintain import key_lists as renew
 
-    assert renew.chart_list(chart) == CHART_LIST.read_text(), "run `python -m scripts.manage.layers.keys --renew`"
+    assert renew.chart_list(chart) == CHART_LIST.read_text(), "run `python -m scripts.maintain.key_lists`"
 
 
 def test_the_chart_s_own_values_are_known(known, tmp_path):
@@ -434,7 +434,7 @@ def test_the_options_list_is_current():
         del blocks[title]
     installed = renew.options()
     assert len(installed) > 3
-    assert installed.keys() <= blocks.keys(), "run `python -m scripts.manage.layers.keys --renew`"
+    assert installed.keys() <= blocks.keys(), "run `python -m scripts.maintain.key_lists`"
     assert renew.options_list(blocks | installed) == OPTIONS_LIST.read_text(), (
-        "run `python -m scripts.manage.layers.keys --renew`"
+        "run `python -m scripts.maintain.key_lists`"
     )

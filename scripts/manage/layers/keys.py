@@ -1,11 +1,10 @@
 """Checks the keys of values files: names each that nothing reads, and the nearest that something does.
 
     python -m scripts.manage.layers.keys FILE...      exit 0: all known; 1: problems, one a line; 2: wrong use
-    python -m scripts.manage.layers.keys --renew      renews values/keys/*.txt from the chart and from Airflow
 
 The official chart's schema is open in 93 places, and Airflow ignores options that it does not know, so that a misspelt
 key changes nothing and says nothing. Here both are closed, from the lists in `values/keys`: neither the chart nor
-Airflow is needed.
+Airflow is needed. `python -m scripts.maintain.key_lists` renews the lists.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ OUR_VALUES, OUR_SCHEMA = (
     ROOT / "values" / "airflow-platform",
     ROOT / "charts" / "airflow-platform" / "values.schema.json",
 )
-USAGE = "usage: python -m scripts.manage.layers.keys FILE... | --renew"
+USAGE = "usage: python -m scripts.manage.layers.keys FILE..."
 
 Trail = Sequence[tuple[str, Shape]]  # from the top of the file down to a node: path, shape
 
@@ -273,10 +272,6 @@ def for_file(path: Path) -> tuple[KnownKeys, frozenset[str]]:
 
 def main(arguments: Sequence[str]) -> int:
     """The command line."""
-    if list(arguments) == ["--renew"]:
-        from scripts.maintain.key_lists import renew  # needs Airflow, which the check does not
-
-        return renew()
     if not arguments or arguments[0].startswith("-"):
         print(USAGE, file=sys.stderr)
         return 2
