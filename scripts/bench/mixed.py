@@ -10,9 +10,9 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
+from dag_sync_bucket import Bucket
+from dag_sync_packages import Syncer
 from dag_tree import Tree
-
-from dag_sync import Bucket, Syncer
 from scripts.bench import rig
 
 FILES = ("one.py", "two.py", "three.py")

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
-from dag_tree import Tree
-
-import dag_sync
 from dag_adopter import Adopter
 from dag_store import S3Store
-from dag_sync import Bucket, Requests, Syncer
+from dag_sync_bucket import Bucket
+from dag_sync_packages import Syncer
+from dag_sync_requests import Requests
+from dag_tree import Tree
 from scripts.bench.rig import ENVIRONMENT
 
 
@@ -49,7 +49,6 @@ def adopter_turn(bucket: str) -> Callable[[], object]:
 def main() -> None:
     """Measure."""
     what, bucket, turns, result, *rest = sys.argv[1:]
-    dag_sync.log = lambda *_, **__: None
     turn = sync_turn(bucket, Path(rest[0])) if what == "dag-sync" else adopter_turn(bucket)
     turn()
     turn()

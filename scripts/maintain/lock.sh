@@ -23,7 +23,7 @@ lock manage - <<<$'boto3\nclick\npathspec\npython-hcl2\nrich'     # what scripts
 lock checkov - <<<"checkov"                                   # reads the Terraform; its own pins would fight Airflow's
 
 # Kubernetes' go.mod replaces its staging modules by folders that its archive leaves out; they have versions of their own.
-in_cluster() { go -C tests/cluster mod "$@"; }
+in_cluster() { go -C scripts/local/cluster mod "$@"; }
 kubernetes=$(version kubernetes)
 sed -n 's#^\t\(k8s.io/[a-z-]*\) => .*#\1#p' scripts/local/cluster/go.mod | while read -r module; do in_cluster edit "-dropreplace=$module"; done
 in_cluster edit "-require=k8s.io/kubernetes@$kubernetes" "-require=go.etcd.io/etcd/server/v3@$(version etcd)" "-require=sigs.k8s.io/kwok@$(version kwok)"

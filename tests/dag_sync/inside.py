@@ -7,9 +7,9 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from dag_sync_bucket import Bucket
+from dag_sync_packages import Syncer
 from dag_tree import Budget, Tree
-
-from dag_sync import Bucket, Syncer
 
 
 def syncer(root: Path, store: Any, *, link: Path | None = None, budget: Budget | None = None, **more: Any) -> Syncer:

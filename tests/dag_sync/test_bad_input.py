@@ -8,12 +8,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import dag_tree
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dag_protocol as protocol
+import dag_tree
 from dag_protocol import ProtocolError, VersionRef
 from scripts.local.packages import Memory, hand_make, publish, write
 from tests.dag_sync.inside import action, leftovers, reason, snapshot, syncer

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import boto3
 import pytest
-from dag_tree import Budget
 
 import dag_protocol as protocol
 from dag_store import S3Store, client_config
-from dag_sync import Syncer
+from dag_sync_packages import Syncer
+from dag_tree import Budget
 from scripts.local.fault_proxy import FaultProxy, Seen
 from scripts.local.packages import Memory, publish, wait_for, write
 from scripts.local.s3_servers import KEYS
@@ -165,7 +165,7 @@ def test_a_file_that_drips_does_not_keep_the_turn_of_the_others(tmp_path: Path, 
     publish(store, ONE)
     store.dripping = True
     ticks = iter(range(10**9))
-    monkeypatch.setattr("dag_sync.time.monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr("dag_sync_bucket.time.monotonic", lambda: float(next(ticks)))
     sync = syncer(tmp_path, store)
     assert not sync.poll() and "not finished in its time" in reason(sync)
 

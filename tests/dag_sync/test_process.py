@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dag_tree import ROOT_IGNORE
 
 import dag_protocol as protocol
 from airflow_dag_publisher import publishing
 from dag_store import S3Store
+from dag_tree import ROOT_IGNORE
 from scripts.local.fault_proxy import FaultProxy
 from scripts.local.packages import PATIENCE, Memory, hand_make, publish, session, wait_for, write
 from scripts.local.ports import free_port

@@ -1,0 +1,94 @@
+"""The bucket as dag-sync reads it: pointers, manifests, and files in chunks."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from pathlib import Path
+
+import dag_protocol as protocol
+from dag_protocol import File, Manifest, ProtocolError, VersionRef
+from dag_store import Missing, S3Store, Unanswered
+
+CHUNK = 256 * 1024
+
+
+class PollError(Exception):
+    """The listing cannot be trusted: nothing is changed."""
+
+
+class Late(Exception):
+    """A package used up its time for this turn."""
+
+
+class Bucket:
+    """What dag-sync reads of the bucket. Keys are built from names, never taken from a document."""
+
+    def __init__(self, store: S3Store, environment: str) -> None:
+        self.store = store
+        self.environment = environment
+
+    def pointers(self) -> dict[str, str]:
+        """ETags of all pointers by package name: one request for 999 packages. Raises PollError, StoreError."""
+        prefix = protocol.pointers_prefix(self.environment)
+        listing = self.store.listing(prefix)
+        if protocol.marker_key(self.environment) not in listing:
+            raise PollError(
+                f"bucket {self.store.bucket} has no {protocol.marker_key(self.environment)}: emptied, mistyped, or not "
+                "made by Terraform; what is there stays"
+            )
+        # Folders that a console makes, and what lies below one, are no pointers.
+        names = {key: key.removeprefix(prefix).removesuffix(".json") for key in listing if key.endswith(".json")}
+        return {name: listing[key].etag for key, name in names.items() if "/" not in name and name != protocol.MARKER}
+
+    def pointer(self, package: str) -> tuple[bytes, str]:
+        """The pointer's document and its ETag."""
+        data, stored = self.store.get(protocol.pointer_key(self.environment, package), protocol.MAX_POINTER_BYTES)
+        return data, stored.etag
+
+    def manifest(self, package: str, ref: VersionRef) -> Manifest:
+        """The manifest that the pointer pins. Raises ProtocolError, StoreError."""
+        key = protocol.manifest_key(self.environment, package, ref.version)
+        try:
+            data, _ = self.store.get(key, protocol.MAX_MANIFEST_BYTES)
+        except Missing:
+            raise ProtocolError(f"the manifest of {ref.version} does not exist") from None
+        return protocol.decode_manifest(data, self.environment, package, ref)
+
+    def fetch(self, package: str, file: File, target: Path, deadline: float = math.inf) -> None:
+        """Write one pinned file to disk, in chunks, by a rename.
+
+        Raises:
+            ProtocolError: it is not what is pinned.
+            Late: the deadline (monotonic) passed.
+            StoreError: the bucket could not be read.
+        """
+        try:
+            self._fetch(package, file, target, deadline)
+        except ProtocolError:  # garbled on the way, perhaps; a refusal is for good, so look twice
+            self._fetch(package, file, target, deadline)
+
+    def _fetch(self, package: str, file: File, target: Path, deadline: float) -> None:
+        key = protocol.files_prefix(self.environment, package) + file.path
+        part = target.with_name(target.name + ".part")
+        digest, size = hashlib.sha256(), 0
+        with part.open("wb") as out:
+            try:
+                for chunk in self.store.stream(key, file.version_id, CHUNK):
+                    size += len(chunk)
+                    if size > file.size:
+                        break
+                    if time.monotonic() > deadline:
+                        raise Late
+                    digest.update(chunk)
+                    out.write(chunk)
+            except Missing:
+                raise ProtocolError(
+                    f"the bytes of {file.path} are gone from the bucket (version id {file.version_id})"
+                ) from None
+        if size < file.size:
+            raise Unanswered(f"{key} was cut off at {size:,} of {file.size:,} bytes")
+        if size > file.size or digest.hexdigest() != file.sha256:
+            raise ProtocolError(f"{file.path} is not what the manifest pins")
+        part.rename(target)

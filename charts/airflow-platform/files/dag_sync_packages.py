@@ -1,0 +1,289 @@
+"""The work of a poll: brings the tree to what the bucket says, package by package."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import dag_protocol as protocol
+from dag_protocol import File, Pointer, ProtocolError, VersionRef
+from dag_store import StoreError
+from dag_sync_bucket import Bucket, Late, PollError
+from dag_sync_log import log
+from dag_tree import Tree
+
+TOUCHES = (0.0, 2.0, 6.0)  # seconds after a flip: a file that was being parsed during the first is parsed again
+STALE_TIMEOUT = 600.0
+PACKAGE_DEADLINE = 60.0  # then the others have their turn; what was fetched stays
+READY_PATIENCE = 60.0  # after the first good listing, for packages that fail without being refused
+BACK_OFF = (2.0, 60.0)
+WORKERS = 8
+
+
+@dataclass
+class Package:
+    """What is known of one package."""
+
+    name: str
+    etag: str | None = None  # of the pointer that was dealt with, as GET told it
+    action: str = "unknown"  # what the last turn did: delivered, unchanged, removed, refused, failed
+    reason: str = ""
+    version: str | None = None
+    refused: dict[VersionRef, str] = field(default_factory=dict)
+    failures: int = 0
+    retry_at: float = 0.0
+    flip_seconds: float | None = None  # from the pointer's time to the flip
+
+    @property
+    def pending(self) -> bool:
+        """Whether it was neither delivered nor refused for good."""
+        return self.action in ("unknown", "failed")
+
+
+class Syncer:
+    """Brings the tree to what the bucket says, package by package.
+
+    Args:
+        bucket: where from.
+        tree: where to.
+        only: names of the packages to deliver; None: all.
+        stale_timeout: seconds that a version is kept after it was replaced.
+    """
+
+    def __init__(
+        self, bucket: Bucket, tree: Tree, only: frozenset[str] | None = None, stale_timeout: float = STALE_TIMEOUT
+    ) -> None:
+        self.bucket = bucket
+        self.tree = tree
+        self.only = only
+        self.stale_timeout = stale_timeout
+        self.packages: dict[str, Package] = {}
+        self.counts = {"success": 0, "noop": 0, "error": 0}
+        self.last_success = 0.0
+        self.first_listing = 0.0
+        self.failures = 0  # polls in a row
+        self.verified_at_start = False
+        self._touches: list[tuple[float, Path]] = []
+        self._strays: list[str] = []
+
+    def start(self) -> None:
+        """Prepare the tree, and check what an earlier run left. Raises OSError."""
+        self.tree.prepare()
+        for name in self.tree.packages():  # so that a pointer that vanished while nobody looked is told too
+            self.packages[name] = Package(name, action="unchanged", version=self.tree.served_version(name))
+        damaged = self.verify()
+        self.verified_at_start = not damaged and any(True for _ in self.tree.packages())
+
+    def poll(self) -> bool:
+        """One pass. Return whether it was good; packages that failed in it are tried again on their own."""
+        try:
+            self.tree.write_ignore_file()
+            pointers = self.bucket.pointers()
+        except (PollError, StoreError, OSError) as error:
+            self.failures += 1
+            self.counts["error"] += 1
+            if self.failures in (1, 10) or self.failures % 100 == 0:
+                log("error", str(error), failures=self.failures)
+            return False
+        self.failures = 0
+        due = self._due(pointers)
+        self.first_listing = self.first_listing or time.monotonic()  # not sooner: `ready` looks at the packages then
+        changed = [self._turn(package) for package in due]
+        good = "failed" not in changed
+        self.counts["noop" if not changed else "success" if good else "error"] += 1
+        if good:
+            self.last_success = time.time()
+        return good
+
+    @property
+    def ready(self) -> bool:
+        """Whether Airflow may start: each package was delivered or refused, or a verified store stands in for a dead bucket."""
+        if not self.first_listing:
+            return self.verified_at_start and self.failures > 0
+        patience = time.monotonic() - self.first_listing > READY_PATIENCE
+        return patience or not any(p.pending for p in self.packages.values())
+
+    def _due(self, pointers: dict[str, str]) -> list[Package]:
+        now = time.monotonic()
+        due = []
+        for name, etag in pointers.items():
+            if self.only is not None and name not in self.only:
+                continue
+            package = self.packages.get(name)
+            if package is None:
+                package = self.packages[name] = Package(name)
+                package.version = self._version_at_start(package, etag)
+            if package.etag != etag and now >= package.retry_at:
+                due.append(package)
+        for name in self.packages.keys() - pointers.keys():
+            if self.packages[name].reason != "its pointer vanished":
+                self.packages[name].reason = "its pointer vanished"
+                self.packages[name].etag = None
+                log("warning", "the pointer vanished; what is served stays", package=name)
+        return due
+
+    def _version_at_start(self, package: Package, etag: str) -> str | None:
+        try:
+            protocol.check_package(package.name)
+        except ProtocolError as error:
+            self._refuse(package, str(error), etag)
+            return None
+        return self.tree.served_version(package.name)
+
+    def _turn(self, package: Package) -> str:
+        started = time.monotonic()
+        etag: str | None = None
+        try:
+            data, etag = self.bucket.pointer(package.name)
+            self._follow(package, data, started + PACKAGE_DEADLINE)
+        except Late:
+            package.action, package.reason = "failed", "not finished in its time; goes on at its next turn"
+        except ProtocolError as error:
+            self._refuse(package, str(error), etag)
+        except Exception as error:  # of the bucket or the disk; and a fault of ours must not hold the others back
+            package.failures += 1
+            known = isinstance(error, StoreError | OSError)
+            package.action, package.reason = "failed", str(error) if known else f"fault of dag-sync: {error!r}"
+            pause = min(BACK_OFF[1], BACK_OFF[0] * 2 ** min(package.failures - 1, 10))
+            package.retry_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311
+            log("error", "failed", package=package.name, reason=package.reason, failures=package.failures)
+        else:
+            package.etag, package.failures, package.retry_at = etag, 0, 0.0
+            package.version = self.tree.served_version(package.name)
+            log("info", "serves an older version" if package.action == "refused" else package.action,
+                package=package.name, version=package.version, reason=package.reason,
+                seconds=round(time.monotonic() - started, 3))  # fmt: skip
+        return package.action
+
+    def _refuse(self, package: Package, reason: str, etag: str | None) -> None:
+        package.action, package.reason, package.etag = "refused", reason, etag
+        log("error", "refused", package=package.name, reason=reason)
+
+    def _follow(self, package: Package, data: bytes, deadline: float) -> None:
+        pointer = protocol.decode_pointer(data, self.bucket.environment, package.name)
+        package.reason = ""
+        if pointer.removed:
+            self.tree.unlink(package.name)
+            package.action = "removed"
+            return
+        for ref in pointer.candidates:
+            if ref in package.refused:
+                continue
+            try:
+                folder = self._on_disk(package.name, ref, deadline)
+            except ProtocolError as error:
+                package.refused[ref] = str(error)
+                log("error", "refused", package=package.name, version=ref.version, reason=str(error))
+                continue
+            self._show(package, pointer, folder)
+            break
+        newest = package.refused.get(pointer.ref)
+        if newest:
+            package.action, package.reason = "refused", f"version {pointer.version}: {newest}"
+
+    def _on_disk(self, name: str, ref: VersionRef, deadline: float) -> Path:
+        folder = self.tree.find(name, ref.version)
+        if folder:
+            if folder == self.tree.serving(name) or self.tree.verify(folder) is None:
+                return folder
+            log("warning", "a kept version is damaged and fetched again", package=name, version=ref.version)
+        return self.tree.build(self.bucket.manifest(name, ref), lambda files: self._fetch(name, files, deadline))
+
+    def _fetch(self, name: str, files: list[tuple[File, Path]], deadline: float) -> None:
+        def one(item: tuple[File, Path]) -> None:
+            if time.monotonic() > deadline:
+                raise Late
+            self.bucket.fetch(name, *item, deadline)
+
+        if len(files) < 2:
+            for item in files:
+                one(item)
+            return
+        with ThreadPoolExecutor(WORKERS) as pool:
+            futures = [pool.submit(one, item) for item in files]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _show(self, package: Package, pointer: Pointer, folder: Path) -> None:
+        if self.tree.serving(package.name) == folder:
+            package.action = "unchanged"
+            return
+        self.tree.flip(package.name, folder)
+        self.tree.touch(folder)
+        package.action = "delivered"
+        package.flip_seconds = _seconds_since(pointer.updated)
+        now = time.monotonic()
+        self._touches = [(at, f) for at, f in self._touches if f.parent != folder.parent]
+        self._touches += [(now + after, folder) for after in TOUCHES if after]
+
+    # --- housekeeping ---------------------------------------------------------------------------------------
+
+    def next_touch(self) -> float | None:
+        """Monotonic time of the next touch, if one is due."""
+        return min((at for at, _ in self._touches), default=None)
+
+    def touch(self) -> None:
+        """Do the touches that are due."""
+        now = time.monotonic()
+        due = [folder for at, folder in self._touches if at <= now]
+        self._touches = [(at, folder) for at, folder in self._touches if at > now]
+        for folder in due:
+            self.tree.touch(folder)
+
+    def prune(self) -> None:
+        """Drop the versions that were replaced long enough ago."""
+        for name in self.tree.prune(self.stale_timeout):
+            log("info", "pruned", version=name)
+
+    def damaged(self) -> list[tuple[str, str]]:
+        """Hash everything that is served. Return (package, what is wrong). May run beside polls."""
+        found = []
+        for name in list(self.tree.packages()):
+            folder = self.tree.serving(name)
+            wrong = self.tree.verify(folder) if folder else "its version is gone"
+            if wrong and folder == self.tree.serving(name):  # not replaced meanwhile
+                found.append((name, wrong))
+        return found
+
+    def mend(self, damaged: Iterable[tuple[str, str]]) -> None:
+        """Have damaged packages fetched again at the next poll, into a new folder; until then they are served as they are."""
+        for name, wrong in damaged:
+            log("warning", "damaged on disk, is fetched again", package=name, reason=wrong)
+            folder = self.tree.serving(name)
+            if folder:
+                self.tree.discredit(folder)
+            package = self.packages.setdefault(name, Package(name))
+            package.etag, package.retry_at = None, 0.0
+
+    def verify(self) -> list[tuple[str, str]]:
+        """Hash what is served, forget refusals, look at every pointer again at the next poll. Return what is damaged."""
+        damaged = self.damaged()
+        self.mend(damaged)
+        for package in self.packages.values():
+            package.etag, package.retry_at = None, 0.0
+            package.refused.clear()
+        strays = self.tree.strays()
+        if strays and strays != self._strays:
+            log(
+                "warning",
+                "beside the packages are files that are not dag-sync's; Airflow may parse them",
+                names=strays[:20],
+            )
+        self._strays = strays
+        return damaged
+
+
+def _seconds_since(timestamp: str) -> float | None:
+    try:
+        return max(0.0, time.time() - datetime.fromisoformat(timestamp).timestamp())
+    except ValueError:
+        return None
