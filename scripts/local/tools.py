@@ -96,7 +96,7 @@ def _build_control_plane(said: Said) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as made:
         words: list[str | Path] = ["-v", "-trimpath", "-ldflags", " ".join(["-s -w", *link]), "-o", f"{made}/"]
-        _go(["-C", ROOT / "tests" / "cluster", "build", *words, *packages], said)
+        _go(["-C", ROOT / "scripts" / "local" / "cluster", "build", *words, *packages], said)
         for name in CONTROL_PLANE:  # go names the first by its folder
             (Path(made) / ("server" if name == "etcd" else name)).rename(folder / name)
 

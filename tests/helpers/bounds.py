@@ -21,17 +21,25 @@ HEAD = "# Digests of what last passed whole: `make test` runs a subject whole wh
 PART_ONLY = "AIRFLOW_PLATFORM_PART_ONLY"  # in the environment: never in full, whatever changed (make test-mutants)
 
 CODE, PUBLISHER = "charts/airflow-platform/files", "packages/airflow_dag_publisher/src/airflow_dag_publisher"
-MANAGE = ("scripts/manage.sh", "scripts/manage", "scripts/manage/layers", "scripts/manage/bucket_export")
-EVERYWHERE = ("versions.yaml", "locks", "pyproject.toml", "scripts/pinned.py", "tests/conftest.py", "tests/helpers")
+MANAGE = ("scripts/manage.sh", "scripts/manage")
+EVERYWHERE = (
+    "versions.yaml",
+    "locks",
+    "pyproject.toml",
+    "scripts/pinned.py",
+    "scripts/local",
+    "tests/conftest.py",
+    "tests/helpers",
+)
 SUBJECTS: dict[str, tuple[str, ...]] = {
     "protocol": (CODE, PUBLISHER, "tests/protocol"),
-    "delivery": (CODE, "values", "tests/dag_sync", "tests/airflow"),
+    "delivery": (CODE, PUBLISHER, "values", "tests/dag_sync", "tests/airflow"),
     "publisher": (CODE, PUBLISHER, "tests/publisher", "tests/validate"),
-    "terraform": ("terraform", CODE, PUBLISHER, *MANAGE, "scripts/manage/state_bucket.py", "scripts/manage/tfvars.py", "tests/terraform"),
-    "cluster": ("charts", "values", *MANAGE, "docs/how-to", "tests/cluster", "tests/checklist", "tests/render"),
-    "manage": ("charts", "values", *MANAGE, "tests/manage"),
+    "terraform": ("terraform", CODE, PUBLISHER, *MANAGE, "tests/terraform"),
+    "cluster": ("charts", "values", *MANAGE, "docs/how-to", "tests/cluster", "tests/cluster_policy", "tests/checklist", "tests/render"),
+    "manage": ("charts", PUBLISHER, "values", *MANAGE, "tests/manage"),
     "pipelines": ("examples/ci", "packages", "charts", "values", "terraform", *MANAGE, "Makefile", "tests/ci", "tests/policy"),
-    "demo": ("scripts/demo", "scripts/bench", CODE, PUBLISHER, "terraform", "values", "examples", "tests/cluster", "tests/demo", "tests/bench"),
+    "demo": ("scripts/demo", "scripts/bench", *MANAGE, CODE, PUBLISHER, "terraform", "values", "examples", "tests/cluster", "tests/demo", "tests/bench"),
 }  # fmt: skip
 """Where the files of each are, beside those of EVERYWHERE. Too many cost time; one too few would hide a mistake."""
 

@@ -222,7 +222,7 @@ def test_a_dry_run_writes_nothing_and_says_what_it_would_do(
 def test_remove_asks_first(command: Command, published: list[str], bucket: S3Store, monkeypatch: pytest.MonkeyPatch):
     before = history(bucket)
     command("remove", *SALES).failed(2, "--yes")  # no terminal to ask on
-    monkeypatch.setattr("airflow_dag_publisher.cli.asks", lambda: True)
+    monkeypatch.setattr("airflow_dag_publisher.commands.going_back.asks", lambda: True)
     monkeypatch.setattr("click.confirm", lambda text, err: False)
     command("remove", *SALES).failed(130, "not removed")
     assert history(bucket) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from tests.helpers import bounds
+from tests.helpers.imports import reached
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +73,22 @@ def test_a_part_is_a_part_whatever_changed_where_that_is_asked_for(
     assert changed() == []
 
 
+def test_a_subject_has_every_file_that_its_exhaustive_tests_import() -> None:
+    """One too few would hide a mistake: a change there would run a part only."""
+    of_subject: dict[str, list[Path]] = {}
+    for file in ROOT.glob("tests/*/test_*.py"):
+        for subject in re.findall(r"(?:exhaustive|in_full)\(\s*\"(\w+)\"", file.read_text()):
+            of_subject.setdefault(subject, []).append(file)
+    assert of_subject.keys() == bounds.SUBJECTS.keys()
+    missing = {
+        (subject, str(file.relative_to(ROOT)))
+        for subject, files in of_subject.items()
+        for file in reached(files)
+        if not any(file.is_relative_to(ROOT / place) for place in (*bounds.EVERYWHERE, *bounds.SUBJECTS[subject]))
+    }
+    assert missing == set()
+
+
 # --- when a run proves something ----------------------------------------------------------------------------------
 
 
@@ -83,6 +101,7 @@ def run_of(folder: Path, test: str, *words: str) -> tuple[str, bool]:
     plugin = f"""
 from pathlib import Path
 from tests.helpers import bounds
+from tests.helpers.imports import reached
 bounds.ROOT, bounds.PROVED = Path({str(folder)!r}), Path({str(proved)!r})
 bounds.EVERYWHERE, bounds.SUBJECTS = (), {{"protocol": ("tests",)}}
 from tests.conftest import *

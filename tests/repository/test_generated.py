@@ -88,7 +88,7 @@ def test_dag_sync_needs_nothing_but_boto3_and_what_airflow_has() -> None:
         ("airflow", "locks/dev.txt", r"^apache-airflow==(\S+)"),
         (
             "python",
-            "packages/airflow_dag_publisher/src/airflow_dag_publisher/cli.py",
+            "packages/airflow_dag_publisher/src/airflow_dag_publisher/checking.py",
             r'"--python-version", default="([^"]+)"',
         ),
         ("kubernetes_oldest", "charts/airflow-platform/Chart.yaml", r'^kubeVersion: ">=(\S+)-0"'),
@@ -123,7 +123,7 @@ def test_links_in_the_docs_lead_somewhere() -> None:
 
 def test_the_control_plane_is_built_from_the_pinned_versions() -> None:
     """`make lock` writes go.mod; a staging module of another Kubernetes would build, and be another Kubernetes."""
-    text = (ROOT / "tests" / "cluster" / "go.mod").read_text()
+    text = (ROOT / "scripts" / "local" / "cluster" / "go.mod").read_text()
     required = dict(re.findall(r"^\t(\S+) (v\S+)", text, re.MULTILINE))
     assert required["k8s.io/kubernetes"] == PINS["kubernetes"]
     assert required["go.etcd.io/etcd/server/v3"] == PINS["etcd"]

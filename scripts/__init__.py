@@ -1,1 +1,0 @@
-"""Programs of the checkout: the demo, the benchmarks, the generator of docs."""
