@@ -141,7 +141,7 @@ variable "readers" {
   default     = []
 
   validation {
-    condition     = alltrue([for arn in var.readers : can(regex("^arn:aws[a-z-]*:(iam::[0-9]{12}:(root|(user|role)/[^*?]+)|sts::[0-9]{12}:assumed-role/[^*?]+)$", arn))])
+    condition     = alltrue([for arn in var.readers : can(regex("^${local.principal_pattern}$", arn))])
     error_message = "readers must be ARNs of users, roles or an account, without wildcards; got ${join(", ", var.readers)}."
   }
 }

@@ -11,48 +11,19 @@ resource "aws_s3_bucket" "this" {
   bucket = var.name
 }
 
-resource "aws_s3_bucket_versioning" "this" {
-  bucket = aws_s3_bucket.this.id
+module "closed" {
+  source = "../closed-bucket"
 
-  versioning_configuration {
-    status = "Enabled"
-  }
-}
-
-resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
-  bucket = aws_s3_bucket.this.id
-
-  rule {
-    bucket_key_enabled = var.kms_key_arn != null
-
-    apply_server_side_encryption_by_default {
-      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
-      kms_master_key_id = var.kms_key_arn
-    }
-  }
-}
-
-resource "aws_s3_bucket_public_access_block" "this" {
-  bucket = aws_s3_bucket.this.id
-
-  block_public_acls       = true
-  block_public_policy     = true
-  ignore_public_acls      = true
-  restrict_public_buckets = true
-}
-
-resource "aws_s3_bucket_ownership_controls" "this" {
-  bucket = aws_s3_bucket.this.id
-
-  rule {
-    object_ownership = "BucketOwnerEnforced"
-  }
+  bucket      = aws_s3_bucket.this.id
+  arn         = local.arn
+  kms_key_arn = var.kms_key_arn
+  refusals    = [data.aws_iam_policy_document.encryption.json]
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "this" {
   count = var.noncurrent_days + var.log_days == 0 ? 0 : 1
 
-  bucket = aws_s3_bucket.this.id
+  bucket = module.closed.bucket
 
   rule {
     id     = "retention"
@@ -109,8 +80,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       days_after_initiation = 1
     }
   }
-
-  depends_on = [aws_s3_bucket_versioning.this]
 }
 
 resource "aws_s3_bucket_logging" "this" {
@@ -121,16 +90,11 @@ resource "aws_s3_bucket_logging" "this" {
   target_prefix = coalesce(var.access_logs.prefix, "${var.name}/")
 }
 
-# A listing without it is a failed poll: a mistyped or emptied bucket deletes no DAG.
+# A listing without it is a failed poll: a mistyped or emptied bucket deletes no DAG. Its encryption is the bucket's:
+# stated here too, it would be refused the day the bucket's changes.
 resource "aws_s3_object" "environment_marker" {
-  bucket       = aws_s3_bucket.this.id
+  bucket       = module.closed.bucket
   key          = "pointers/${var.environment}/_environment.json"
   content      = jsonencode({ schema = 1, environment = var.environment })
   content_type = "application/json"
-
-  # Its encryption is the bucket's: stated here too, it would be refused the day the bucket's changes.
-  depends_on = [
-    aws_s3_bucket_versioning.this,
-    aws_s3_bucket_server_side_encryption_configuration.this,
-  ]
 }

@@ -1,23 +1,5 @@
-# What the bucket refuses to everybody, whatever their role allows.
-data "aws_iam_policy_document" "bucket" {
-  statement {
-    sid       = "RefuseWithoutTLS"
-    effect    = "Deny"
-    actions   = ["s3:*"] # a refusal: the wider the better
-    resources = [local.arn, "${local.arn}/*"]
-
-    principals {
-      type        = "*"
-      identifiers = ["*"] # a refusal: of everybody
-    }
-
-    condition {
-      test     = "Bool"
-      variable = "aws:SecureTransport"
-      values   = ["false"]
-    }
-  }
-
+# What the bucket refuses to everybody beside calls without TLS, whatever their role allows.
+data "aws_iam_policy_document" "encryption" {
   # Without the header S3 takes the bucket's own encryption, which is right. With KMS the header alone is not enough:
   # without a key beside it S3 takes AWS's own key, which nobody here may use.
   statement {
@@ -61,12 +43,4 @@ data "aws_iam_policy_document" "bucket" {
       values   = ["false"]
     }
   }
-}
-
-resource "aws_s3_bucket_policy" "this" {
-  bucket = aws_s3_bucket.this.id
-  policy = data.aws_iam_policy_document.bucket.json
-
-  # S3 refuses two changes of a bucket's access at the same time (OperationAborted).
-  depends_on = [aws_s3_bucket_public_access_block.this]
 }

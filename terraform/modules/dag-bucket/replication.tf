@@ -85,7 +85,7 @@ resource "aws_iam_role_policy" "replication" {
 resource "aws_s3_bucket_replication_configuration" "this" {
   count = var.replication == null ? 0 : 1
 
-  bucket = aws_s3_bucket.this.id
+  bucket = module.closed.bucket
   role   = aws_iam_role.replication[0].arn
 
   rule {
@@ -122,6 +122,4 @@ resource "aws_s3_bucket_replication_configuration" "this" {
       }
     }
   }
-
-  depends_on = [aws_s3_bucket_versioning.this]
 }

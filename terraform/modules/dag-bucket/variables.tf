@@ -8,11 +8,6 @@ variable "name" {
   }
 }
 
-variable "environment" {
-  description = "Environment whose packages are delivered from the bucket; the first part of its keys."
-  type        = string
-}
-
 variable "kms_key_arn" {
   description = "ARN of the KMS key that encrypts the objects, with a bucket key. Null: S3's own keys (SSE-S3)."
   type        = string

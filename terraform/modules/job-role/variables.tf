@@ -1,8 +1,3 @@
-variable "environment" {
-  description = "Environment the jobs run in."
-  type        = string
-}
-
 variable "package" {
   description = "Name of the package whose jobs they are; its service account has hyphens where the name has underscores."
   type        = string

@@ -1,8 +1,3 @@
-variable "environment" {
-  description = "Environment whose logs they are."
-  type        = string
-}
-
 variable "packages" {
   description = "Packages whose jobs get a log group each."
   type        = set(string)

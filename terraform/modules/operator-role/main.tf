@@ -3,16 +3,10 @@ locals {
   files  = "${var.bucket_arn}/${var.environment}/*/dags/*"
 }
 
-data "aws_iam_policy_document" "trust" {
-  statement {
-    sid     = "NamedPeople"
-    actions = ["sts:AssumeRole"]
+module "trust" {
+  source = "../role-trust"
 
-    principals {
-      type        = "AWS"
-      identifiers = var.principals
-    }
-  }
+  principals = { NamedPeople = var.principals }
 }
 
 data "aws_iam_policy_document" "operate" {
@@ -91,7 +85,7 @@ data "aws_iam_policy_document" "operate" {
 resource "aws_iam_role" "this" {
   name               = "airflow-${var.environment}-operator"
   description        = "Operates the DAG packages of ${var.environment}"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
+  assume_role_policy = module.trust.json
 }
 
 resource "aws_iam_role_policy" "this" {

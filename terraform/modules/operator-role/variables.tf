@@ -1,8 +1,3 @@
-variable "environment" {
-  description = "Environment that is operated."
-  type        = string
-}
-
 variable "bucket_arn" {
   description = "ARN of the bucket of DAGs."
   type        = string
@@ -29,7 +24,7 @@ variable "principals" {
   type        = list(string)
 
   validation {
-    condition     = length(var.principals) > 0 && alltrue([for arn in var.principals : can(regex("^arn:aws[a-z-]*:(iam::[0-9]{12}:(root|(user|role)/[^*?]+)|sts::[0-9]{12}:assumed-role/[^*?]+)$", arn))])
+    condition     = length(var.principals) > 0 && alltrue([for arn in var.principals : can(regex("^${local.principal_pattern}$", arn))])
     error_message = "Operators of ${var.environment} must be ARNs of users, roles or an account, without wildcards; got ${join(", ", var.principals)}."
   }
 }

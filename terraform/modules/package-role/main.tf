@@ -84,7 +84,7 @@ data "aws_iam_policy_document" "publish" {
 resource "aws_iam_role" "this" {
   name               = "airflow-${var.environment}-publish-${var.package}"
   description        = "Publishes DAG package ${var.package} to ${var.environment}"
-  assume_role_policy = data.aws_iam_policy_document.trust.json
+  assume_role_policy = module.trust.json
 }
 
 resource "aws_iam_role_policy" "this" {

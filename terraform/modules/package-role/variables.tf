@@ -1,8 +1,3 @@
-variable "environment" {
-  description = "Environment the package is published to."
-  type        = string
-}
-
 variable "package" {
   description = "Name of the package, also the name of its Python package."
   type        = string
@@ -110,7 +105,7 @@ variable "principals" {
   }
 
   validation {
-    condition     = alltrue([for arn in var.principals : can(regex("^arn:aws[a-z-]*:(iam::[0-9]{12}:(root|(user|role)/[^*?]+)|sts::[0-9]{12}:assumed-role/[^*?]+)$", arn))])
+    condition     = alltrue([for arn in var.principals : can(regex("^${local.principal_pattern}$", arn))])
     error_message = "Publishers of package ${var.package} must be ARNs of users, roles or an account, without wildcards; got ${join(", ", var.principals)}."
   }
 }

@@ -53,7 +53,7 @@ variable "principals" {
   default     = []
 
   validation {
-    condition     = alltrue([for arn in var.principals : can(regex("^arn:aws[a-z-]*:(iam::[0-9]{12}:(root|(user|role)/[^*?]+)|sts::[0-9]{12}:assumed-role/[^*?]+)$", arn))])
+    condition     = alltrue([for arn in var.principals : can(regex("^${local.principal_pattern}$", arn))])
     error_message = "principals must be ARNs of users, roles or an account, without wildcards; got ${join(", ", var.principals)}."
   }
 }
