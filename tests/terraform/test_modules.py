@@ -22,6 +22,19 @@ GITLAB = f"arn:aws:iam::{ACCOUNT}:oidc-provider/gitlab.com"
 CLUSTER = {"name": "main", "arn": f"arn:aws:eks:eu-central-1:{ACCOUNT}:cluster/main", "identity": "pod_identity"}
 
 EXAMPLES = {
+    "closed-bucket": {
+        "aws_s3_bucket.this",
+        *(
+            f"module.closed_bucket.aws_s3_bucket_{what}.this"
+            for what in (
+                "ownership_controls",
+                "policy",
+                "public_access_block",
+                "server_side_encryption_configuration",
+                "versioning",
+            )
+        ),
+    },
     "dag-adopt": set(),
     "dag-bucket": {
         "module.dag_bucket.aws_iam_role.replication[0]",
@@ -29,12 +42,12 @@ EXAMPLES = {
         "module.dag_bucket.aws_s3_bucket.this",
         "module.dag_bucket.aws_s3_bucket_lifecycle_configuration.this[0]",
         "module.dag_bucket.aws_s3_bucket_logging.this[0]",
-        "module.dag_bucket.aws_s3_bucket_ownership_controls.this",
-        "module.dag_bucket.aws_s3_bucket_policy.this",
-        "module.dag_bucket.aws_s3_bucket_public_access_block.this",
+        "module.dag_bucket.module.closed.aws_s3_bucket_ownership_controls.this",
+        "module.dag_bucket.module.closed.aws_s3_bucket_policy.this",
+        "module.dag_bucket.module.closed.aws_s3_bucket_public_access_block.this",
         "module.dag_bucket.aws_s3_bucket_replication_configuration.this[0]",
-        "module.dag_bucket.aws_s3_bucket_server_side_encryption_configuration.this",
-        "module.dag_bucket.aws_s3_bucket_versioning.this",
+        "module.dag_bucket.module.closed.aws_s3_bucket_server_side_encryption_configuration.this",
+        "module.dag_bucket.module.closed.aws_s3_bucket_versioning.this",
         "module.dag_bucket.aws_s3_object.environment_marker",
     },
     "dag-read": set(),
@@ -59,16 +72,17 @@ EXAMPLES = {
     "operator-role": {"module.operator_role.aws_iam_role.this", "module.operator_role.aws_iam_role_policy.this"},
     "package-role": {"module.package_role.aws_iam_role.this", "module.package_role.aws_iam_role_policy.this"},
     "remote-logs": set(),
+    "role-trust": set(),
     "secrets-read": set(),
     "service-account-role": {"module.role.aws_iam_role.this", 'module.role.aws_iam_role_policy.this["dag-read"]'},
     "state-backend": {
         "module.state_backend.aws_s3_bucket.this",
         "module.state_backend.aws_s3_bucket_lifecycle_configuration.this",
-        "module.state_backend.aws_s3_bucket_ownership_controls.this",
-        "module.state_backend.aws_s3_bucket_policy.this",
-        "module.state_backend.aws_s3_bucket_public_access_block.this",
-        "module.state_backend.aws_s3_bucket_server_side_encryption_configuration.this",
-        "module.state_backend.aws_s3_bucket_versioning.this",
+        "module.state_backend.module.closed.aws_s3_bucket_ownership_controls.this",
+        "module.state_backend.module.closed.aws_s3_bucket_policy.this",
+        "module.state_backend.module.closed.aws_s3_bucket_public_access_block.this",
+        "module.state_backend.module.closed.aws_s3_bucket_server_side_encryption_configuration.this",
+        "module.state_backend.module.closed.aws_s3_bucket_versioning.this",
     },
 }
 
@@ -147,6 +161,11 @@ def plan(modules):
     return modules.plan("examples", module=examples | VARIANTS, output=outputs)
 
 
+def closed(bucket):
+    """The address of a bucket's resources in the module that closes it."""
+    return bucket.replace("aws_s3_bucket", "module.closed.aws_s3_bucket")
+
+
 def below(plan, prefix):
     """The addresses in a module, without its own."""
     return {address.removeprefix(prefix) for address in plan.resources if address.startswith(prefix)}
@@ -173,10 +192,10 @@ OPTIONAL = {
 
 
 def test_a_bucket_keeps_its_versions_and_is_closed(plan):
-    assert plan[f"{S3}_versioning.this"]["versioning_configuration"][0]["status"] == "Enabled"
+    assert plan[f"{closed(S3)}_versioning.this"]["versioning_configuration"][0]["status"] == "Enabled"
     assert plan[f"{S3}.this"]["force_destroy"] is False
-    assert plan[f"{S3}_ownership_controls.this"]["rule"] == [{"object_ownership": "BucketOwnerEnforced"}]
-    access = plan[f"{S3}_public_access_block.this"]
+    assert plan[f"{closed(S3)}_ownership_controls.this"]["rule"] == [{"object_ownership": "BucketOwnerEnforced"}]
+    access = plan[f"{closed(S3)}_public_access_block.this"]
     switches = ("block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets")
     assert [access[s] for s in switches] == [True] * 4
 
@@ -197,7 +216,7 @@ def test_the_marker_names_the_environment(plan):
     ],
 )
 def test_a_bucket_is_encrypted(plan, address, algorithm, key):
-    [rule] = plan[f"{address}_server_side_encryption_configuration.this"]["rule"]
+    [rule] = plan[f"{closed(address)}_server_side_encryption_configuration.this"]["rule"]
     [default] = rule["apply_server_side_encryption_by_default"]
     assert (default["sse_algorithm"], default["kms_master_key_id"]) == (algorithm, key)
     assert rule["bucket_key_enabled"] is bool(key), "without a bucket key each object is a request to KMS"
@@ -296,7 +315,7 @@ def test_a_bucket_refuses_other_encryption_than_its_own(plan, headers, takes_pla
     anything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
     taken = [
         allows([anything, *plan.statements(address)], "s3:PutObject", f"{BUCKET}/dev/sales/dags/a.py", TLS | headers)
-        for address in ("module.plain.aws_s3_bucket_policy.this", f"{S3}_policy.this")
+        for address in ("module.plain.module.closed.aws_s3_bucket_policy.this", f"{closed(S3)}_policy.this")
     ]
     assert taken == [takes_plain, takes_kms]
 
@@ -307,7 +326,7 @@ def test_a_bucket_refuses_other_encryption_than_its_own(plan, headers, takes_pla
 def test_the_bucket_policy_word_by_word(plan, address, key, value):
     deny = {"Effect": "Deny", "Principal": "*"}
     put = {"Action": "s3:PutObject", "Resource": f"{BUCKET}/*"}
-    assert plan.statements(f"{address}_policy.this") == [
+    assert plan.statements(f"{closed(address)}_policy.this") == [
         {
             "Sid": "RefuseWithoutTLS",
             "Action": "s3:*",
@@ -330,13 +349,13 @@ def test_the_bucket_policy_word_by_word(plan, address, key, value):
 
 def test_states_are_kept_with_their_versions(plan):
     address = "module.state_backend.module.state_backend.aws_s3_bucket"
-    assert plan[f"{address}_versioning.this"]["versioning_configuration"][0]["status"] == "Enabled"
+    assert plan[f"{closed(address)}_versioning.this"]["versioning_configuration"][0]["status"] == "Enabled"
     [rule] = plan[f"{address}_lifecycle_configuration.this"]["rule"]
     expires = [{"noncurrent_days": 365, "newer_noncurrent_versions": 50}]
     assert rule["noncurrent_version_expiration"] == expires
     assert rule["expiration"] == [], "a state never expires"
-    assert sids(plan.statements(f"{address}_policy.this")) == ["RefuseWithoutTLS"]
-    access = plan[f"{address}_public_access_block.this"]
+    assert sids(plan.statements(f"{closed(address)}_policy.this")) == ["RefuseWithoutTLS"]
+    access = plan[f"{closed(address)}_public_access_block.this"]
     assert [v for k, v in access.items() if k.startswith(("block_", "ignore_", "restrict_"))] == [True] * 4
 
 

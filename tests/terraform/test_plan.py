@@ -85,11 +85,11 @@ def test_the_set_of_resources(plan, packages):
         'module.observability.aws_cloudwatch_log_group.this["scheduler"]',
         "module.dag_bucket.aws_s3_bucket.this",
         "module.dag_bucket.aws_s3_bucket_lifecycle_configuration.this[0]",
-        "module.dag_bucket.aws_s3_bucket_ownership_controls.this",
-        "module.dag_bucket.aws_s3_bucket_policy.this",
-        "module.dag_bucket.aws_s3_bucket_public_access_block.this",
-        "module.dag_bucket.aws_s3_bucket_server_side_encryption_configuration.this",
-        "module.dag_bucket.aws_s3_bucket_versioning.this",
+        "module.dag_bucket.module.closed.aws_s3_bucket_ownership_controls.this",
+        "module.dag_bucket.module.closed.aws_s3_bucket_policy.this",
+        "module.dag_bucket.module.closed.aws_s3_bucket_public_access_block.this",
+        "module.dag_bucket.module.closed.aws_s3_bucket_server_side_encryption_configuration.this",
+        "module.dag_bucket.module.closed.aws_s3_bucket_versioning.this",
         "module.dag_bucket.aws_s3_object.environment_marker",
     }
 
@@ -124,7 +124,10 @@ def test_two_environments_share_no_name(plans):
 def test_the_bucket_is_what_rollback_needs(plan, environment):
     """The details are in test_modules.py: here, that no environment's file turns them off."""
     module = "module.dag_bucket.aws_s3_bucket"
-    assert plan[f"{module}_versioning.this"]["versioning_configuration"][0]["status"] == "Enabled"
+    assert (
+        plan["module.dag_bucket.module.closed.aws_s3_bucket_versioning.this"]["versioning_configuration"][0]["status"]
+        == "Enabled"
+    )
     retention = plan[f"{module}_lifecycle_configuration.this[0]"]["rule"][0]
     expires = [{"noncurrent_days": 365, "newer_noncurrent_versions": 20}]
     assert (retention["status"], retention["noncurrent_version_expiration"]) == ("Enabled", expires)
