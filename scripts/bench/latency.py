@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 import dag_sync
-import dag_sync_packages
+import dag_sync_syncer
 from airflow_dag_publisher import publishing
 from dag_package import Session
 from dag_store import S3Store
@@ -134,7 +134,7 @@ class _Bench:
         try:
             with self.airflow.running("dag-processor"):
                 self.airflow.wait(lambda dags: all(p.shown(dags) for p in self.packages), "all packages", 600)
-                time.sleep(max(dag_sync_packages.TOUCHES) + 4)
+                time.sleep(max(dag_sync_syncer.TOUCHES) + 4)
                 yield
         finally:
             stop(syncing)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 from unittest import mock
 
-import pytest
 import tftest
 
 from scripts.pinned import ROOT
@@ -20,11 +19,6 @@ from scripts.pinned import ROOT
 MANAGE = ROOT / "scripts" / "manage.sh"
 TERRAFORM = ROOT / "terraform"
 PROVIDER = 'provider "aws" {\n  region = "eu-central-1"\n}\n\n'  # what each module's example begins with
-
-needs_terraform = [
-    pytest.mark.terraform,
-    pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not on PATH"),
-]
 
 
 @dataclass(frozen=True)
@@ -102,9 +96,11 @@ class Modules:
 
     def refusals(self, name: str, **blocks: Any) -> list["Refusal"]:
         """What is said to a root made of these blocks, which must be refused."""
-        with pytest.raises(tftest.TerraformTestError) as refused:
+        try:
             self.root(name, **blocks).plan(json_format=True)
-        return Refusal.all(refused.value.args[0], name)
+        except tftest.TerraformTestError as refused:
+            return Refusal.all(refused.args[0], name)
+        raise AssertionError(f"{name} was not refused")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dag_sync_bucket import Bucket
-from dag_sync_packages import Syncer
+from dag_sync_syncer import Syncer
 from dag_tree import Budget, Tree
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import dag_protocol as protocol
 from dag_store import S3Store, client_config
-from dag_sync_packages import Syncer
+from dag_sync_syncer import Syncer
 from dag_tree import Budget
 from scripts.local.fault_proxy import FaultProxy, Seen
 from scripts.local.packages import Memory, publish, wait_for, write

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scripts.demo.demo import Demo, NotSeen
-from scripts.local.terraform import needs_terraform
+from tests.helpers.needs import needs_terraform
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local.terraform import Manage, needs_terraform
-from scripts.maintain.terraform_docs import input_paths
+from scripts.local.terraform import Manage
+from scripts.manage.terraform_files import input_paths
 from scripts.manage.tfvars import main, wrong_keys
 from scripts.pinned import ROOT
+from tests.helpers.needs import needs_terraform
 
 ENVIRONMENT, ACCOUNT = ROOT / "terraform/environment", ROOT / "terraform/account"
 SHIPPED = [

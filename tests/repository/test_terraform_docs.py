@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import dag_protocol as protocol
-from scripts.local.terraform import needs_terraform
 from scripts.maintain import terraform_docs
 from scripts.maintain.terraform_docs import BEGIN, END
+from tests.helpers.needs import needs_terraform
 
 VARIABLES = """
 variable "packages" {

@@ -10,8 +10,9 @@ import jsonschema
 import pytest
 from botocore.exceptions import ClientError
 
-from scripts.local.terraform import Manage, needs_terraform
+from scripts.local.terraform import Manage
 from scripts.pinned import ROOT
+from tests.helpers.needs import needs_terraform
 from tests.terraform.conftest import Built
 from tests.terraform.rig import all_roles
 

@@ -8,9 +8,10 @@ import pytest
 import tftest
 import yaml
 
-from scripts.local.terraform import PROVIDER, TERRAFORM, Modules, needs_terraform, plugin_dir
+from scripts.local.terraform import PROVIDER, TERRAFORM, Modules, plugin_dir
 from scripts.maintain.terraform_docs import without_markers
 from scripts.pinned import ROOT
+from tests.helpers.needs import needs_terraform
 
 MODULES = sorted(path for path in TERRAFORM.glob("modules/*") if path.is_dir())
 ROOTS = [TERRAFORM / "account", TERRAFORM / "environment"]

@@ -1,7 +1,7 @@
 """docs/reference/iam.md is what Terraform would build today."""
 
-from scripts.local.terraform import needs_terraform
 from scripts.maintain.iam_docs import EXAMPLE, FILE, render
+from tests.helpers.needs import needs_terraform
 
 pytestmark = needs_terraform
 

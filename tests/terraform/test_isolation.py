@@ -2,8 +2,8 @@
 
 import pytest
 
-from scripts.local.terraform import needs_terraform
 from scripts.local.web_identity import available, outcome
+from tests.helpers.needs import needs_terraform
 from tests.terraform.conftest import ISSUER
 from tests.terraform.isolation import ALLOWED, CALLS, PLACES, Object
 from tests.terraform.rig import DEV, GITHUB, GITLAB, PROD, WHO, assume, rig_of

@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from scripts.local.terraform import MANAGE, Manage, needs_terraform
+from scripts.local.terraform import MANAGE, Manage
+from tests.helpers.needs import needs_terraform
 
 CLUSTERS = "dev staging prod pi"
 AWS = f"{CLUSTERS} demo account"  # for commands that run Terraform

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from scripts.local.terraform import needs_terraform
+from tests.helpers.needs import needs_terraform
 from tests.terraform.policy import allows, as_list
 
 pytestmark = needs_terraform

@@ -8,8 +8,9 @@ import pytest
 
 from scripts.local.fake_aws import FakeAWS
 from scripts.local.ports import free_port
-from scripts.local.terraform import Manage, needs_terraform
+from scripts.local.terraform import Manage
 from tests.helpers.dag_sync import Process, get
+from tests.helpers.needs import needs_terraform
 
 pytestmark = needs_terraform
 

@@ -6,7 +6,8 @@ from itertools import chain
 
 import pytest
 
-from scripts.local.terraform import TERRAFORM, Modules, needs_terraform
+from scripts.local.terraform import TERRAFORM, Modules
+from tests.helpers.needs import needs_terraform
 
 pytestmark = needs_terraform
 

@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
-from scripts.local.terraform import Manage, needs_terraform, var_arguments
+from scripts.local.terraform import Manage, var_arguments
 from scripts.pinned import ROOT
+from tests.helpers.needs import needs_terraform
 
 pytestmark = needs_terraform
 

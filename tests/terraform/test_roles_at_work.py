@@ -8,9 +8,9 @@ import pytest
 
 from dag_store import S3Store
 from scripts.local.packages import publish
-from scripts.local.terraform import needs_terraform
 from scripts.local.web_identity import available
 from scripts.pinned import ROOT
+from tests.helpers.needs import needs_terraform
 from tests.terraform.rig import DEV, assume, rig_of
 
 UNAVAILABLE = available()

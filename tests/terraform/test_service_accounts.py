@@ -2,9 +2,9 @@
 
 import pytest
 
-from scripts.local.terraform import needs_terraform
 from tests.helpers import inventory
 from tests.helpers.charts import COMBINATIONS, ours
+from tests.helpers.needs import needs_terraform
 from tests.terraform.conftest import ISSUER
 from tests.terraform.policy import as_list
 

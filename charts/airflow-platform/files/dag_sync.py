@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""dag-sync: git-sync for DAG packages in S3.
+"""dag-sync: git-sync for DAG packages in S3. Here are its contract and its command; dag_sync_*.py are its parts.
 
 Each poll is one listing of `pointers/<environment>/`, whatever the number of files. A package whose pointer changed is
 fetched whole into a hidden store beside its link, checked, and shown by one rename(2):
@@ -30,8 +30,8 @@ from dag_sync_bucket import Bucket
 from dag_sync_http import serve_http
 from dag_sync_log import log
 from dag_sync_loop import Loop
-from dag_sync_packages import STALE_TIMEOUT, Syncer
 from dag_sync_requests import Requests, result_of
+from dag_sync_syncer import STALE_TIMEOUT, Syncer
 from dag_tree import Budget, Tree
 
 PERIOD = 1.0  # seconds; with Airflow's refresh_interval of 1 a change is visible within 5 s, docs/latency-and-cost.md

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from dag_sync_loop import Loop
-from dag_sync_packages import Syncer
+from dag_sync_syncer import Syncer
 
 
 def metrics(syncer: Syncer) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dag_sync_log import log
-from dag_sync_packages import PACKAGE_DEADLINE, Syncer
 from dag_sync_requests import Requests, result_of
+from dag_sync_syncer import PACKAGE_DEADLINE, Syncer
 
 VERIFY_PERIOD = 3600.0
 

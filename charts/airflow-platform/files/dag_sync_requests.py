@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from dag_sync_packages import Syncer
+from dag_sync_syncer import Syncer
 from dag_tree import STORE
 
 

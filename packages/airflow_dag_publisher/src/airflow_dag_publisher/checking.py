@@ -1,4 +1,4 @@
-"""The author's files: the options that name them and say how they are checked, and what is wrong with them."""
+"""Which files a command takes, and whether they are valid: the options for it, and the answer."""
 
 from __future__ import annotations
 

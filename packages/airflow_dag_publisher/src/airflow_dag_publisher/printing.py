@@ -1,4 +1,4 @@
-"""Results for people and as JSON."""
+"""What each command prints, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import dag_adopter
 from dag_protocol import Manifest
 
 from . import comparing
+from .console import table_of
 from .place import Place
 from .publishing import Outcome
 from .validate import Report
@@ -21,6 +22,47 @@ def brief(manifest: Manifest) -> dict[str, Any]:
     """A manifest without its list of files, as JSON takes it."""
     return {**{k: v for k, v in asdict(manifest).items() if k not in ("files", "previous")}, "files": len(manifest.files),
             "previous": manifest.previous.version if manifest.previous else None}  # fmt: skip
+
+
+def print_versions(place: Place, manifests: list[Manifest], removed: bool, gap: str) -> None:
+    """A package's versions, newest first, and why older ones are not among them."""
+    table = table_of("version", "kind", "created", "files", "source", "by")
+    for m in manifests:
+        state = " (removed)" if removed else " (live)"
+        name = m.version + (state if m is manifests[0] else "")
+        table.add_row(name, kind_of(m), m.created, str(len(m.files)), m.source[:12], m.publisher)
+    place.print([brief(m) for m in manifests], table, *([gap] if gap else []))
+
+
+def print_version(place: Place, manifest: Manifest, state: str) -> None:
+    """One version with its files."""
+    table = table_of("file", "bytes", "sha256", "version id")
+    for f in manifest.files:
+        table.add_row(f.path, f"{f.size:,}", f.sha256[:12], f.version_id)
+    facts = [("version", f"{manifest.version} ({state})"), ("kind", kind_of(manifest)), ("created", manifest.created),
+             ("by", manifest.publisher), ("source", manifest.source),
+             ("previous", manifest.previous.version if manifest.previous else "")]  # fmt: skip
+    lines = [f"{name:<9} {value}" for name, value in facts if value]
+    place.print({**brief(manifest), "state": state, "files": [asdict(f) for f in manifest.files]}, *lines, table)
+
+
+def kind_of(manifest: Manifest) -> str:
+    """How a version came to be."""
+    return f"{manifest.kind} of {manifest.of}" if manifest.of else manifest.kind
+
+
+def print_packages(place: Place, rows: list[dict[str, str | None]]) -> None:
+    """The packages of an environment."""
+    table = table_of("package", "version", "updated", "state")
+    for row in rows:
+        table.add_row(*(value or "-" for value in row.values()))
+    place.print(rows, table)
+
+
+def print_difference(place: Place, difference: comparing.Difference, patch: str | None) -> None:
+    """Files that differ, and with a patch their lines."""
+    lines = [f"{what:<8} {path}" for what, paths in asdict(difference).items() for path in paths] or ["no difference"]
+    place.print(asdict(difference), *lines, *([patch] if patch is not None else []))
 
 
 def print_report(report: Report, console: Console) -> None:

@@ -13,7 +13,7 @@ from dag_package import Live, Session
 from dag_protocol import ProtocolError
 from dag_store import StoreError
 
-from .. import local, publishing
+from .. import publishing, working_copy
 from ..checking import check_options, collected, file_options, refuse_invalid, validated
 from ..configmap import check_files, manifest
 from ..console import out, progress_bar
@@ -58,9 +58,9 @@ def publish(place: Place, no_validate: bool, source: str | None, **options: Any)
     assert place.package
     files = collected(options["dag_files"], options["dags_dir"])
     refuse_invalid(place.package, files, "published", no_validate, options)
-    local_files = local.wanted(files)
+    local_files = working_copy.wanted(files)
     folder = options["dags_dir"] or next(iter(files.values())).parent
-    session = place.session(writes=True, source=local.source_commit(folder) if source is None else source)
+    session = place.session(writes=True, source=working_copy.source_commit(folder) if source is None else source)
     _refuse_clash(session)
     partial = options["dags_dir"] is None
 
@@ -99,7 +99,7 @@ def configmap(
     try:
         check_files(dags_dir, files)
         refuse_invalid(package, files, "made a ConfigMap", no_validate, {"dag_files": (), **options})
-        contents = {path: file.load() for path, file in local.wanted(files).items()}
+        contents = {path: file.load() for path, file in working_copy.wanted(files).items()}
         document = manifest(package, namespace, contents)
     except ProtocolError as error:
         raise Failure(str(error), Exit.REFUSED) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -13,11 +12,10 @@ import dag_protocol as protocol
 from dag_protocol import ProtocolError
 from dag_store import Missing
 
-from .. import comparing, local, publishing
+from .. import comparing, publishing, working_copy
 from ..checking import collected
-from ..console import table_of
 from ..place import Place, existing, in_bucket
-from ..printing import brief, print_drift
+from ..printing import print_difference, print_drift, print_packages, print_version, print_versions
 
 
 @click.command()
@@ -34,19 +32,7 @@ def versions(place: Place, limit: int) -> None:
             manifests.append(manifest)
     except (Missing, ProtocolError) as error:
         gap = f"older versions are out of reach: {error}"
-    table = table_of("version", "kind", "created", "files", "source", "by")
-    for m in manifests:
-        kind = f"{m.kind} of {m.of}" if m.of else m.kind
-        state = " (removed)" if live.removed else " (live)"
-        table.add_row(
-            m.version + (state if m is manifests[0] else ""),
-            kind,
-            m.created,
-            str(len(m.files)),
-            m.source[:12],
-            m.publisher,
-        )
-    place.print([brief(m) for m in manifests], table, *([gap] if gap else []))
+    print_versions(place, manifests, live.removed, gap)
 
 
 @click.command()
@@ -59,14 +45,7 @@ def show(place: Place, version: str | None) -> None:
     manifest = publishing.find_version(session, live, version) if version else live.manifest
     assert manifest and live.pointer
     state = "removed" if live.removed else "live" if manifest.version == live.pointer.version else "not live"
-    table = table_of("file", "bytes", "sha256", "version id")
-    for f in manifest.files:
-        table.add_row(f.path, f"{f.size:,}", f.sha256[:12], f.version_id)
-    facts = [("version", f"{manifest.version} ({state})"), ("kind", manifest.kind + (f" of {manifest.of}" if manifest.of else "")),
-             ("created", manifest.created), ("by", manifest.publisher), ("source", manifest.source),
-             ("previous", manifest.previous.version if manifest.previous else "")]  # fmt: skip
-    lines = [f"{name:<9} {value}" for name, value in facts if value]
-    place.print({**brief(manifest), "state": state, "files": [asdict(f) for f in manifest.files]}, *lines, table)
+    print_version(place, manifest, state)
 
 
 @click.command("list")
@@ -77,7 +56,6 @@ def list_(place: Place) -> None:
     place.check_environment(store)
     prefix = protocol.pointers_prefix(place.environment)
     keys = store.listing(prefix)
-    table = table_of("package", "version", "updated", "state")
     rows = []
     for key in keys:
         name = key.removeprefix(prefix).removesuffix(".json")
@@ -98,9 +76,7 @@ def list_(place: Place) -> None:
                 "state": "removed" if pointer.removed else "live",
             }
         )
-    for row in rows:
-        table.add_row(*(str(v or "-") for v in row.values()))
-    place.print(rows, table)
+    print_packages(place, rows)
 
 
 @click.command()
@@ -125,7 +101,7 @@ def diff(place: Place, versions: tuple[str, ...], dags_dir: Path | None, patch: 
         files = collected((), dags_dir)
         before, names = live.files, ("live", "local")
         after, read_after = (
-            {p: w.sha256 for p, w in local.wanted(files).items()},
+            {p: w.sha256 for p, w in working_copy.wanted(files).items()},
             lambda p: files[p].read_bytes() if p in files else b"",
         )
     else:
@@ -136,7 +112,5 @@ def diff(place: Place, versions: tuple[str, ...], dags_dir: Path | None, patch: 
         before, names = first.by_path, (first.version, second.version)
         after, read_after = comparing.digests(second.by_path), comparing.reader(session, second.by_path)
     difference = comparing.compare(comparing.digests(before), after)
-    lines = [f"{what:<8} {path}" for what, paths in asdict(difference).items() for path in paths] or ["no difference"]
-    if patch:
-        lines.append(comparing.patch(difference, comparing.reader(session, before), read_after, names))
-    place.print(asdict(difference), *lines)
+    lines = comparing.patch(difference, comparing.reader(session, before), read_after, names) if patch else None
+    print_difference(place, difference, lines)

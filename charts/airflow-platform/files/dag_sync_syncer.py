@@ -1,4 +1,4 @@
-"""The work of a poll: brings the tree to what the bucket says, package by package."""
+"""Keeps the tree at what the bucket says: fetches, flips, touches, prunes and mends packages, and knows when Airflow may start."""
 
 from __future__ import annotations
 
