@@ -69,3 +69,9 @@ def test_every_command_of_manage_sh_in_the_documents_exists() -> None:
     for page in PAGES:
         for used in re.findall(r"manage\.sh ([a-z]+)", page.read_text()):
             assert used in commands, f"{page.name}: manage.sh {used}"
+
+
+def test_every_page_is_in_the_index() -> None:
+    docs = ROOT / "docs"
+    linked = set(re.findall(r"\]\(([^)]+\.md)\)", (docs / "README.md").read_text()))
+    assert {str(page.relative_to(docs)) for page in docs.rglob("*.md")} - {"README.md"} <= linked
