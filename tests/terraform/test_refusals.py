@@ -19,8 +19,11 @@ CLUSTER = {"name": "main", "arn": "arn:aws:eks:eu-central-1:123456789012:cluster
 GITHUB = {"repository": "acme/sales-dags"}
 GITLAB = {"project": "acme/sales"}
 
+OF_DAGS = {"environment": "dev", "bucket_arn": "arn:aws:s3:::airflow-dags-dev"}
 GOOD = {
+    "dag-adopt": OF_DAGS,
     "dag-bucket": {"name": "airflow-dags-dev", "environment": "dev"},
+    "dag-read": OF_DAGS,
     "ecr-repository": {"name": "airflow/sales"},
     "job-role": {"environment": "dev", "package": "sales", "secrets": {"arn": SECRETS}, "principals": [ROLE]},
     "observability": {"environment": "dev", "packages": ["sales"]},
@@ -39,6 +42,7 @@ GOOD = {
         "oidc_provider_arns": {"github": f"{PROVIDER}/github.example.com", "gitlab": f"{PROVIDER}/gitlab.com"},
         "github": GITHUB,
     },
+    "remote-logs": OF_DAGS,
     "secrets-read": {"secrets_arn": SECRETS},
     "service-account-role": {
         "name": "airflow-dev-worker",
@@ -50,6 +54,16 @@ GOOD = {
 """Of each module with a rule, what it needs and takes."""
 
 OF_MODULES = [
+    *(
+        (
+            module,
+            {"environment": "pointers"} | ({"principals": [ROLE]} if module == "operator-role" else {}),
+            '"pointers" is no environment name: use 2 to 40 lower-case letters, digits and single hyphens, a letter'
+            " first, and none of logs, manifests, pointers, which are taken.",
+        )
+        for module, good in GOOD.items()
+        if "environment" in good
+    ),
     ("dag-bucket", {"name": "DAGs"}, '"DAGs" is no bucket name: use 3 to 63 lower-case letters, digits and hyphens.'),
     *(
         (
@@ -423,7 +437,8 @@ def test_every_rule_has_its_sentence_here(of_the_modules, of_the_roots):
     known = rules()
     refusals = [r for r in chain(of_the_modules, *of_the_roots.values()) if r.sentence in SENTENCES]
     # Of a precondition Terraform names the line of the condition, below the rule's first.
-    reached = {max(rule for rule in known if rule[0] == r.file and rule[1] <= r.line) for r in refusals}
+    above = [[rule for rule in known if rule[0] == r.file and rule[1] <= r.line] for r in refusals]
+    reached = {max(rules) for rules in above if rules}  # none where the rule is in a protocol.tf.json
     never = [f"terraform/{file}:{line}" for file, line in known if (file, line) not in reached]
     assert not never, "\n".join(["add what these refuse to the tables above:", *never])
 

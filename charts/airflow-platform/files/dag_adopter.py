@@ -240,7 +240,6 @@ def main(argv: Iterable[str] | None = None) -> int:
     except (StoreError, ProtocolError) as error:
         print(log_line(Finding("-", problem=str(error))), flush=True)
         return 1
-    return 0
 
 
 if __name__ == "__main__":
