@@ -22,6 +22,9 @@ PART_ONLY = "AIRFLOW_PLATFORM_PART_ONLY"  # in the environment: never in full, w
 
 CODE, PUBLISHER = "charts/airflow-platform/files", "packages/airflow_dag_publisher/src/airflow_dag_publisher"
 MANAGE = ("scripts/manage.sh", "scripts/manage")
+GUIDES = tuple(
+    f"docs/how-to/{name}.md" for name in ("deploy", "from-the-incident", "verify-a-cluster")
+)  # tests run lines of them
 EVERYWHERE = (
     "versions.yaml",
     "locks",
@@ -36,7 +39,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "delivery": (CODE, PUBLISHER, "values", "tests/dag_sync", "tests/airflow"),
     "publisher": (CODE, PUBLISHER, "tests/publisher", "tests/validate"),
     "terraform": ("terraform", CODE, PUBLISHER, *MANAGE, "tests/terraform"),
-    "cluster": ("charts", "values", *MANAGE, "docs/how-to", "tests/cluster", "tests/cluster_policy", "tests/checklist", "tests/render"),
+    "cluster": ("charts", "values", *MANAGE, *GUIDES, "tests/cluster", "tests/cluster_policy", "tests/checklist", "tests/render"),
     "manage": ("charts", PUBLISHER, "values", *MANAGE, "tests/manage"),
     "pipelines": ("examples/ci", "packages", "charts", "values", "terraform", *MANAGE, "Makefile", "tests/ci", "tests/policy"),
     "demo": ("scripts/demo", "scripts/bench", *MANAGE, CODE, PUBLISHER, "terraform", "values", "examples", "tests/cluster", "tests/demo", "tests/bench"),
