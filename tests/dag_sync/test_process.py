@@ -89,7 +89,7 @@ def test_health_readiness_and_metrics_tell_the_state(proxy: FaultProxy, bucket: 
     assert process.serves() == ONE and get(port, "/nothing")[0] == 404
     process.wait(lambda: samples(get(port, "/metrics")[1])['dag_sync_count_total{status="noop"}'] > 0)
     bad = hand_make(bucket, {"a.py": b"def ("}, "finance")
-    process.wait(lambda: samples(get(port, "/metrics")[1])["dag_sync_syncer_refused"] == 1)
+    process.wait(lambda: samples(get(port, "/metrics")[1])["dag_sync_packages_refused"] == 1)
     now = samples(get(port, "/metrics")[1])
     version = process.root.joinpath("sales").resolve().name
     assert now[f'dag_sync_package_version{{package="sales",version="{version}"}}'] == 1

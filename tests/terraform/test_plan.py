@@ -456,7 +456,7 @@ def account(manage):
 
 
 def test_the_account_has_what_is_there_once(account):
-    state = {address for address in account.resources if address.startswith("module.state_backend.aws_s3_bucket")}
+    state = {address for address in account.resources if address.startswith("module.state_backend.")}
     assert "module.state_backend.aws_s3_bucket.this" in state
     assert set(account.resources) - state == {
         'module.oidc_provider["github"].aws_iam_openid_connect_provider.this',
