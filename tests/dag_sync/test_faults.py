@@ -387,6 +387,18 @@ def test_a_package_that_always_fails_is_tried_less_and_less_often(tmp_path: Path
     assert sync.poll() and sync.counts["noop"] == 1, "before its time it is left alone"
 
 
+def test_a_package_that_fails_for_ever_does_not_hold_back_airflows_start(
+    tmp_path: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch
+):
+    publish(memory, ONE)
+    monkeypatch.setattr(memory, "stream", lambda *_: [][0])  # a fault of ours, even
+    sync = syncer(tmp_path, memory)
+    sync.poll()
+    assert action(sync) == "failed" and not sync.ready
+    monkeypatch.setattr("dag_sync.READY_PATIENCE", 0.0)
+    assert sync.ready
+
+
 @pytest.mark.parametrize("packages", [20, pytest.param(999, marks=pytest.mark.exhaustive("delivery"))])
 def test_a_poll_with_nothing_new_is_one_request(packages: int, proxy: FaultProxy, bucket: S3Store, tmp_path: Path):
     publish(bucket, ONE)
