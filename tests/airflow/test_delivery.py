@@ -54,7 +54,7 @@ class Platform:
 
     def shows(self, dag_id: str, text: str) -> None:
         """Wait until the DAG shows `text`, in its row and serialized."""
-        self.airflow.wait(lambda dags: dag_id in dags and dags[dag_id].shows(text), f"{dag_id} with {text!r}", 30)
+        self.airflow.wait(lambda dags: dag_id in dags and dags[dag_id].shows(text), f"{dag_id} with {text!r}", PATIENCE)
 
     def get(self, dag_id: str) -> Dag:
         return self.airflow.dags_shown()[dag_id]
@@ -81,6 +81,10 @@ def platform(moto: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             start_new_session=True,
         )
     try:
+        wait_for(
+            (airflow.dags / protocol.IGNORE_FILE).exists,
+            what="dag-sync has begun: a pod's dag-processor waits for that too",
+        )
         with airflow.running("dag-processor") as processor:
             yield Platform(bucket, airflow, processor)
     finally:

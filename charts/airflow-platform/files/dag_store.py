@@ -120,7 +120,8 @@ class S3Store:
     def __init__(self, bucket: str, endpoint_url: str | None = None, client: Any = None) -> None:
         self.bucket = bucket
         try:
-            self.client: Any = client or boto3.client("s3", endpoint_url=endpoint_url, config=client_config())
+            session = boto3.session.Session()  # the default one remembers the credentials of whoever asked first
+            self.client: Any = client or session.client("s3", endpoint_url=endpoint_url, config=client_config())
         except (aws.BotoCoreError, ValueError) as error:
             raise StoreError(f"the AWS settings cannot be used: {error}") from None
 
