@@ -149,19 +149,27 @@ class Copy:
         raise NotRun(f"{' '.join(tests)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
     def noticed(self, mutant: Mutant, before: str | None) -> str | None:
-        """The test that notices it, `before` first, or None. A test that fails without the change as well notices nothing."""
+        """The test that notices it, `before` first, or None.
+
+        Raises NotRun where no test noticed it, and some could not be begun or fail without the change as well: nobody knows.
+        """
         file = self.folder / mutant.file
         text = file.read_text()
+        not_run: NotRun | None = None
         for place in (*([before] if before else []), *mutant.tests):
             file.write_text(mutant.applied_to(text))
             try:
                 found = self.run(place)
-            except NotRun:
-                found = None  # a test that is there no more, or no test could be begun
+            except NotRun as error:
+                found, not_run = None, None if place == before else error  # `before` may be there no more
             finally:
                 file.write_text(text)
             if found and self.run(found) is None:
                 return found
+            if found:
+                not_run = NotRun(f"{found} fails without the change as well")
+        if not_run:
+            raise not_run
         return None
 
 
@@ -173,6 +181,7 @@ class Tried:
     noticed_by: str | None
     digest: str
     seconds: float
+    not_run: str = ""  # why nobody knows
 
 
 def tried(chosen: list[Mutant], known: dict[str, dict[str, str]], folder: Path) -> Iterator[Tried]:
@@ -185,8 +194,11 @@ def tried(chosen: list[Mutant], known: dict[str, dict[str, str]], folder: Path) 
         copy, began = copies.get(), time.monotonic()
         try:
             digest = mutant.digest(copy.folder)
-            noticed_by = copy.noticed(mutant, known.get(mutant.what, {}).get("noticed by"))
-            return Tried(mutant, noticed_by, digest, time.monotonic() - began)
+            try:
+                noticed_by, not_run = copy.noticed(mutant, known.get(mutant.what, {}).get("noticed by")), ""
+            except NotRun as error:
+                noticed_by, not_run = None, str(error)
+            return Tried(mutant, noticed_by, digest, time.monotonic() - began, not_run)
         finally:
             copies.put(copy)
 
@@ -212,19 +224,25 @@ def main(everything: bool, words: tuple[str, ...]) -> None:
         chosen = [one for one in mutants() if any(word in one.what or word in one.file for word in words)]
     for one in chosen:  # before the first takes minutes
         one.applied_to((ROOT / one.file).read_text())
-    survivors = []
+    survivors: list[str] = []
+    unknown: list[str] = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         for done in tried(chosen, known, Path(folder)):
             what, test = done.mutant.what, done.noticed_by
-            click.echo(f"{done.seconds:6.1f} s  {what}: {f'noticed by {test}' if test else 'SURVIVED'}")
+            outcome = f"noticed by {test}" if test else "NOT TRIED" if done.not_run else "SURVIVED"
+            click.echo(f"{done.seconds:6.1f} s  {what}: {outcome}{done.not_run and ': ' + done.not_run}")
             if test:
                 known[what] = {"noticed by": test, "digest": done.digest}
             else:
-                survivors.append(what)
+                (unknown if done.not_run else survivors).append(what)
                 known.pop(what, None)
             write(known)  # so that a run that is ended has not been for nothing
-    if survivors:
-        sys.exit(f"{len(survivors)} of {len(chosen)} changes were noticed by no test:\n  " + "\n  ".join(survivors))
+    told = [f"{len(survivors)} of {len(chosen)} changes were noticed by no test:", *survivors] if survivors else []
+    told += (
+        [f"{len(unknown)} could not be tried, since tests do not run here as they should:", *unknown] if unknown else []
+    )
+    if told:
+        sys.exit("\n  ".join(told))
     click.echo(f"{len(chosen)} of {len(mutants())} changes tried, each noticed: {RESULT.relative_to(ROOT)}")
 
 
