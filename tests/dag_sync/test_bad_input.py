@@ -101,6 +101,7 @@ BAD_MANIFESTS: dict[str, dict[str, Any]] = {
     "an ignore file that brings back far down": {"files": {".airflowignore": b"#" * protocol.MAX_PYTHON_BYTES + b"\n!*\n"}},
     "an ignore file that is not UTF-8": {"files": {".airflowignore": b"\xff"}},
     "Python that does not compile": {"files": {"a.py": b"def (:\n"}},
+    "Python of which the second file does not compile": {"files": {"a.py": b"x = 1\n", "b.py": b"def (:\n"}},
     "Python with a NUL": {"files": {"a.py": b"x = 1\0\n"}},
     "Python in no encoding": {"files": {"a.py": b"# coding: no-such\n"}},
     "Python nested deeply": {"files": {"a.py": b"(" * 200_000 + b")" * 200_000}},
