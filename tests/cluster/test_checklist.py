@@ -84,15 +84,21 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def loaded(place: Place) -> Said:
+def untried(place: Place) -> Said:
+    """Before anything ran, whichever test comes first."""
+    return place.verify()
+
+
+@pytest.fixture(scope="module")
+def loaded(place: Place, untried: Said) -> Said:
     """With Velero's objects there, and the load DAG's first run."""
     install(place.cluster)
     backed_up(place.cluster)
     return place.verify("--may-trigger")
 
 
-def test_what_was_not_tried_is_open_and_says_how(place: Place) -> None:
-    said = place.verify()
+def test_what_was_not_tried_is_open_and_says_how(place: Place, untried: Said) -> None:
+    said = untried
     assert said.states == ["ok", "ok", "ok", *["open"] * 5, "FAILED", "ok"], said.output
     assert said.code == 1
     assert "3/3 containers ready; no Multi-Attach event" in said.texts[0]
@@ -133,6 +139,7 @@ def test_the_rights_of_the_guide_are_enough_and_nothing_is_changed(place: Place,
         "token": cluster.kubectl("create", "token", "checklist", f"--namespace={NAMESPACE}").strip()
     }
     reader.kubeconfig.write_text(yaml.safe_dump(document))
+    backed_up(cluster)
     before = revisions(cluster), audit(place.airflow)
     said = place.verify(cluster=reader)
     assert (revisions(cluster), audit(place.airflow)) == before
@@ -184,8 +191,7 @@ def test_a_scheduler_that_is_not_ready_a_missing_dag_an_unserialized_one_and_a_b
 
 def test_the_incident_a_wrong_password_and_a_backup_that_is_late(place: Place, loaded: Said) -> None:
     backed_up(place.cluster, hours=30)
-    with not_ready(place.cluster, "triggerer") as pod:
-        multi_attach(place.cluster, pod)
+    with not_ready(place.cluster, "triggerer") as pod, multi_attach(place.cluster, pod):
         said = place.verify(AIRFLOW_USERNAME="admin", AIRFLOW_PASSWORD="admin123")
     assert said.states == ["FAILED", *["open"] * 7, "FAILED", "ok"], said.output
     assert f"{pod} on pi-" in said.texts[0] and 'Multi-Attach error for volume "pvc-1"' in said.texts[0]
@@ -246,13 +252,16 @@ def unserialized(airflow: Airflow, dag_id: str) -> Iterator[None]:
                 yield
 
 
-def multi_attach(cluster: Cluster, pod: str) -> None:
+@contextmanager
+def multi_attach(cluster: Cluster, pod: str) -> Iterator[None]:
     """The attach-detach controller's event, as test_incident.py sees it for real."""
     uid = cluster.kubectl("get", "pod", pod, f"--namespace={NAMESPACE}", "--output=jsonpath={.metadata.uid}")
     event = {
         "apiVersion": "v1", "kind": "Event", "type": "Warning", "reason": "FailedAttachVolume",
-        "metadata": {"generateName": "incident-", "namespace": NAMESPACE},
+        "metadata": {"name": "incident", "namespace": NAMESPACE},
         "involvedObject": {"apiVersion": "v1", "kind": "Pod", "name": pod, "namespace": NAMESPACE, "uid": uid},
         "message": 'Multi-Attach error for volume "pvc-1" Volume is already used by pod(s) airflow-scheduler-0',
     }  # fmt: skip
     cluster.kubectl("create", "--filename=-", stdin=json.dumps(event))
+    yield
+    cluster.kubectl("delete", "event", "incident", "--namespace", NAMESPACE)
