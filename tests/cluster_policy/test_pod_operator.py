@@ -126,6 +126,20 @@ def test_another_package_s_account_is_refused_when_read(ask: Make, arguments: st
     assert text.endswith("leave service_account_name out to get that of 'team_a'")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        FULL.format("", "service_account='sales'"),
+        'pod_template_dict={"spec": {"serviceAccount": "sales", "containers": [{"name": "base"}]}}',
+    ],
+)
+def test_another_package_s_account_by_the_field_s_old_name_is_not_given(ask: Make, arguments: str) -> None:
+    """Kubernetes takes the old name where the new one is missing, as it is for a package without an account."""
+    assert facts(ask(operator(arguments))["pod"]) == OURS
+    (text,) = ask(operator(arguments), package="newcomer")["errors"].values()
+    assert "asks for service account 'sales' of package 'sales'" in text
+
+
 @pytest.mark.parametrize("arguments", ['service_account_name="default"', 'service_account_name="team-a"'])
 def test_its_own_account_and_nobody_s_are_not_refused(pod: Make, arguments: str) -> None:
     assert pod(operator(arguments))["spec"]["serviceAccountName"] in ("default", "team-a")
