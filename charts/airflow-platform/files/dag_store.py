@@ -6,8 +6,9 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -119,23 +120,38 @@ class S3Store:
 
     def __init__(self, bucket: str, endpoint_url: str | None = None, client: Any = None) -> None:
         self.bucket = bucket
-        try:
-            session = boto3.session.Session()  # the default one remembers the credentials of whoever asked first
-            self.client: Any = client or session.client("s3", endpoint_url=endpoint_url, config=client_config())
-        except (aws.BotoCoreError, ValueError) as error:
-            raise StoreError(f"the AWS settings cannot be used: {error}") from None
+        self._endpoint_url = endpoint_url
+        self._client = client
+        self._lock = Lock()
+        self._forgets = client is None
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client: made at the first call, and anew after one that found no credentials. They may come later."""
+        with self._lock:
+            if self._client is None:
+                session = boto3.session.Session()  # the default one remembers whose credentials came first, and that there were none
+                try:
+                    self._client = session.client("s3", endpoint_url=self._endpoint_url, config=client_config())
+                except ValueError as error:
+                    raise StoreError(f"the AWS settings cannot be used: {_brief(error)}") from None
+            return self._client
 
     def listing(self, prefix: str) -> dict[str, Listed]:
         """See Store."""
         with self._errors(f"list {prefix}"):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-            return {o["Key"]: Listed(o["ETag"], o["Size"]) for page in pages for o in page.get("Contents", [])}
+            found: dict[str, Listed] = {}
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                _check_page(page, prefix, "Contents")
+                found |= {o["Key"]: Listed(o["ETag"], o["Size"]) for o in page.get("Contents", [])}
+        return found
 
     def past(self, prefix: str) -> list[PastVersion]:
         """See Store."""
         with self._errors(f"list versions of {prefix}"):
             found: list[tuple[Any, PastVersion]] = []
             for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
+                _check_page(page, prefix, "Versions", "DeleteMarkers")
                 for field, deleted in (("Versions", False), ("DeleteMarkers", True)):
                     for v in page.get(field, []):
                         found.append((v["LastModified"], PastVersion(v["Key"], v["VersionId"], v["IsLatest"], deleted)))
@@ -147,9 +163,9 @@ class S3Store:
         try:
             with self._reading(key):
                 answer = self.client.head_object(Bucket=self.bucket, Key=key)
+                return _stored(answer, answer["ContentLength"])
         except Missing:
             return None
-        return _stored(answer, answer["ContentLength"])
 
     def get(self, key: str, limit: int, version_id: str | None = None) -> tuple[bytes, Stored]:
         """See Store."""
@@ -257,48 +273,87 @@ class S3Store:
             raise Unversioned(
                 f"bucket {self.bucket} wrote {key} without a version id: its versioning is suspended; enable it"
             )
-        return Stored(answer["VersionId"], answer["ETag"], len(data), tag)
+        return replace(_stored(answer, len(data)), tag=tag)
 
     def _is_deleted(self, key: str) -> bool:
         return any(v.deleted and v.latest for v in self.past(key) if v.key == key)
 
     @contextmanager
     def _errors(self, action: str) -> Iterator[None]:
+        """Whatever goes wrong in a call becomes a StoreError: also what no S3 says, and what only a broken one does."""
+        what = f"cannot {action} in bucket {self.bucket}"
         try:
             yield
+        except StoreError:
+            raise
         except aws.ClientError as error:
-            raise self._translated(error, action) from error
-        except (
-            aws.NoCredentialsError,
-            aws.CredentialRetrievalError,
-            aws.TokenRetrievalError,
-            aws.ProfileNotFound,
-        ) as error:
-            raise NoCredentials(
-                f"cannot {action} in bucket {self.bucket}: no AWS credentials ({_brief(error)})"
-            ) from error
-        except (aws.ParamValidationError, aws.NoRegionError, aws.InvalidEndpointDiscoveryConfigurationError) as error:
-            raise StoreError(f"cannot {action} in bucket {self.bucket}: {_brief(error)}") from error
+            raise _translated(error, what) from error
+        except _OF_CREDENTIALS as error:
+            self._forget_client()
+            raise NoCredentials(f"{what}: no AWS credentials ({_brief(error)})") from error
+        except _OF_SETTINGS as error:
+            raise StoreError(f"{what}: the AWS settings cannot be used: {_brief(error)}") from error
         except aws.BotoCoreError as error:  # connection, time-out, broken body
-            raise Unanswered(f"cannot {action} in bucket {self.bucket}: no answer ({_brief(error)})") from error
+            raise Unanswered(f"{what}: no answer ({_brief(error)})") from error
+        except Exception as error:  # a parser that met what it does not know; botocore lets many kinds through
+            if isinstance(error, OSError) and error.filename:  # a token that is not there yet, a program that is gone
+                self._forget_client()
+                raise NoCredentials(f"{what}: no AWS credentials ({_brief(error)})") from error
+            raise Unanswered(f"{what}: the answer is not from S3 ({type(error).__name__}: {_brief(error)})") from error
 
-    def _translated(self, error: aws.ClientError, action: str) -> StoreError:
-        code = error.response.get("Error", {}).get("Code", "")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        what = f"cannot {action} in bucket {self.bucket}"
-        if code == "NoSuchBucket":
-            return NoBucket(f"{what}: there is no such bucket")
-        if code in _NO_CREDENTIALS:
-            return NoCredentials(f"{what}: the AWS credentials are wrong or expired ({code})")
-        if status in (409, 412):
-            return Conflict(f"{what}: somebody else wrote it in the meantime")
-        if status == 404:
-            return Missing(f"{what}: it does not exist")
-        if status == 403:
-            return Denied(f"{what}: access denied")
-        if status >= 500 or code in ("RequestTimeout", "SlowDown", "Throttling", "BadDigest"):
-            return Unanswered(f"{what}: the server answered {status} {code}")
-        return StoreError(f"{what}: {status} {code} {error.response.get('Error', {}).get('Message', '')}".strip())
+    def _forget_client(self) -> None:
+        if self._forgets:
+            with self._lock:
+                self._client = None
+
+
+_OF_CREDENTIALS = (
+    aws.ConfigParseError, aws.CredentialRetrievalError, aws.InvalidConfigError, aws.MetadataRetrievalError,
+    aws.NoCredentialsError, aws.PartialCredentialsError, aws.ProfileNotFound, aws.SSOError, aws.TokenRetrievalError,
+    aws.UnknownCredentialError,
+)  # fmt: skip
+_OF_SETTINGS = (
+    aws.InvalidEndpointDiscoveryConfigurationError, aws.InvalidRegionError, aws.NoRegionError, aws.ParamValidationError,
+)  # fmt: skip
+
+
+def _translated(error: aws.ClientError, what: str) -> StoreError:
+    """The error of an answer that names one."""
+    told = error.response.get("Error", {})
+    code, reason = str(told.get("Code", "")), _brief(told.get("Message") or "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code == "NoSuchBucket":
+        return NoBucket(f"{what}: there is no such bucket")
+    if code in _NO_CREDENTIALS:
+        return NoCredentials(f"{what}: the AWS credentials are wrong or expired ({code})")
+    if code in ("RequestTimeTooSkewed", "RequestInTheFuture"):
+        return NoCredentials(
+            f"{what}: the clock of this machine is wrong, so that nothing signed here is taken ({code})"
+        )
+    if code == "InvalidObjectState":
+        return StoreError(
+            f"{what}: it is in an archive (its storage class), from which somebody has to bring it back first"
+        )
+    if status in (409, 412):
+        return Conflict(f"{what}: somebody else wrote it in the meantime")
+    if status == 404 and code in ("404", "NoSuchKey", "NoSuchVersion"):  # HEAD has no body, so no code
+        return Missing(f"{what}: it does not exist")
+    if status == 403:
+        return Denied(
+            f"{what}: access denied" + (f" ({reason})" if reason not in ("", "Access Denied", "Forbidden") else "")
+        )
+    if status in (404, 405) or status >= 500 or code in ("RequestTimeout", "SlowDown", "Throttling", "BadDigest"):
+        return Unanswered(f"{what}: the server answered {status} {_brief(code)}".rstrip())
+    return StoreError(f"{what}: {status} {_brief(code)} {reason}".rstrip())
+
+
+def _check_page(page: Any, prefix: str, *fields: str) -> None:
+    """Raise Unanswered unless it is a page of the listing that was asked for: what is not S3 may answer 200 as well."""
+    if "Name" not in page:
+        raise Unanswered(f"cannot list {prefix}: the answer is not from S3, which names the bucket in each page")
+    strange = [o["Key"] for field in fields for o in page.get(field, []) if not o["Key"].startswith(prefix)]
+    if strange:
+        raise Unanswered(f"cannot list {prefix}: the answer has {_brief(repr(strange[0]))}, which is elsewhere")
 
 
 def client_config(**options: Any) -> Config:
@@ -320,5 +375,7 @@ def _stored(answer: Any, size: int) -> Stored:
     return Stored(answer.get("VersionId", "null"), answer["ETag"], size, answer.get("Metadata", {}).get(TAG))
 
 
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _brief(told: object) -> str:
+    """What a server or a library says, on one line, with nothing that a terminal obeys."""
+    text = " ".join(str(told).split())
+    return "".join(c if c.isprintable() else "?" for c in text)[:300]

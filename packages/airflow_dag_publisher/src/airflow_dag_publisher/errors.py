@@ -95,5 +95,10 @@ def identity(endpoint_url: str | None, ask: bool = True) -> str:
             return str(sts.get_caller_identity()["Arn"])
         except (ClientError, BotoCoreError, ResponseParserError, KeyError):
             return f"access key {credentials.access_key}"
-    except (BotoCoreError, ClientError, ValueError) as error:
+    except (
+        BotoCoreError,
+        ClientError,
+        OSError,
+        ValueError,
+    ) as error:  # OSError: a token or a program that is not there
         return f"nobody: {error}"
