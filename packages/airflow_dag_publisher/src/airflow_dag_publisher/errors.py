@@ -15,6 +15,7 @@ import dag_package
 import dag_store
 from dag_protocol import ProtocolError
 
+from .console import visible
 from .publishing import NothingToDo
 
 
@@ -56,7 +57,7 @@ class Failure(click.ClickException):
 
     def show(self, file: object = None) -> None:
         """Write it to standard error."""
-        click.echo(f"airflow-dag-publisher: {self.message}", err=True)
+        click.echo(f"airflow-dag-publisher: {visible(self.message)}", err=True)
 
 
 def translated(error: Exception, where: str, identity: Callable[[bool], str]) -> Failure:
