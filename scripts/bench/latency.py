@@ -19,7 +19,7 @@ from typing import Any
 
 import dag_sync
 import dag_sync_syncer
-from airflow_dag_publisher import publishing
+from airflow_dag_publisher import rollback
 from dag_package import Session
 from dag_store import S3Store
 from scripts.bench import rig
@@ -185,7 +185,7 @@ class _Bench:
 
     def _rollback(self, package: Package) -> Callable[[dict[str, Dag]], bool]:
         package.data = self._before
-        publishing.rollback(Session(self.store, ENVIRONMENT, package.name))
+        rollback.rollback(Session(self.store, ENVIRONMENT, package.name))
         return package.shown
 
     def _removed(self, package: Package) -> Callable[[dict[str, Dag]], bool]:

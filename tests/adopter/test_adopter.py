@@ -17,7 +17,7 @@ import pytest
 import dag_adopter
 import dag_package
 import dag_protocol as protocol
-from airflow_dag_publisher import publishing
+from airflow_dag_publisher import publishing, restore
 from dag_adopter import Adopter, Finding
 from dag_store import S3Store, StoreError
 from scripts.local.packages import PATIENCE, Memory, publish, session, wait_for, write
@@ -184,7 +184,7 @@ def test_a_removed_package_stays_removed_whatever_is_put_there(store: S3Store):
     write(store, PREFIX + "a.py", b"x = 'by hand'\n")
     finding = look(store)["sales"]
     assert not finding.adopted and not finding.edits and live(store) is None
-    publishing.restore(session(store))
+    restore.restore(session(store))
     assert live(store) == ONE
 
 

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from dag_sync_bucket import Bucket
+from dag_sync_fetch import Bucket
 from dag_sync_syncer import Syncer
 from dag_tree import Budget, Tree
 

@@ -165,7 +165,7 @@ def test_a_file_that_drips_does_not_keep_the_turn_of_the_others(tmp_path: Path, 
     publish(store, ONE)
     store.dripping = True
     ticks = iter(range(10**9))
-    monkeypatch.setattr("dag_sync_bucket.time.monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr("dag_sync_fetch.time.monotonic", lambda: float(next(ticks)))
     sync = syncer(tmp_path, store)
     assert not sync.poll() and "not finished in its time" in reason(sync)
 

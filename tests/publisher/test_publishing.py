@@ -8,7 +8,7 @@ import pytest
 
 import dag_package
 import dag_protocol as protocol
-from airflow_dag_publisher import publishing
+from airflow_dag_publisher import publishing, restore
 from airflow_dag_publisher.publishing import Wanted
 from dag_package import LostRace
 from dag_store import Conflict, Missing, StoreError, Unanswered
@@ -162,10 +162,10 @@ def test_files_are_restored_from_the_newest_version_that_has_them():
     publish(store, {"a.py": b"x = 1\n", "b.py": b"old\n"})
     publish(store, {"a.py": b"x = 2\n", "b.py": b"new\n"})
     publish(store, {"c.py": b"z = 3\n", "a.py": b"x = 3\n"})
-    publishing.restore(session(store), ("a.py", "b.py"))
+    restore.restore(session(store), ("a.py", "b.py"))
     assert live(store) == {"a.py": b"x = 3\n", "b.py": b"new\n", "c.py": b"z = 3\n"}
     publish(store, {"d.py": b"d = 4\n"})
-    publishing.restore(session(store), ("a.py", "b.py"))
+    restore.restore(session(store), ("a.py", "b.py"))
     assert live(store) == {"a.py": b"x = 3\n", "b.py": b"new\n", "d.py": b"d = 4\n"}
 
 

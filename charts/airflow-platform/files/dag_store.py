@@ -130,7 +130,9 @@ class S3Store:
         """The boto3 client: made at the first call, and anew after one that found no credentials. They may come later."""
         with self._lock:
             if self._client is None:
-                session = boto3.session.Session()  # the default one remembers whose credentials came first, and that there were none
+                session = (
+                    boto3.session.Session()
+                )  # the default one remembers whose credentials came first, and that there were none
                 try:
                     self._client = session.client("s3", endpoint_url=self._endpoint_url, config=client_config())
                 except ValueError as error:

@@ -26,7 +26,7 @@ from typing import Any
 import dag_protocol as protocol
 from dag_protocol import ProtocolError
 from dag_store import S3Store, StoreError
-from dag_sync_bucket import Bucket
+from dag_sync_fetch import Bucket
 from dag_sync_http import serve_http
 from dag_sync_log import log
 from dag_sync_loop import Loop

@@ -13,7 +13,7 @@ from pathlib import Path
 import dag_protocol as protocol
 from dag_protocol import File, Pointer, ProtocolError, VersionRef
 from dag_store import StoreError
-from dag_sync_bucket import Bucket, Late, PollError
+from dag_sync_fetch import Bucket, Late, PollError
 from dag_sync_log import log
 from dag_tree import Tree
 

@@ -13,7 +13,7 @@ from dag_package import Live, Session
 from dag_protocol import ProtocolError
 from dag_store import StoreError
 
-from .. import publishing, working_copy
+from .. import publishing, rollback, working_copy
 from ..checking import check_options, collected, file_options, refuse_invalid, validated
 from ..configmap import check_files, manifest
 from ..console import out, progress_bar
@@ -65,7 +65,7 @@ def publish(place: Place, no_validate: bool, source: str | None, **options: Any)
     partial = options["dags_dir"] is None
 
     def wanted(live: Live) -> dict[str, Wanted]:
-        return publishing.contents(session, live.files) | local_files if partial else local_files
+        return rollback.contents(session, live.files) | local_files if partial else local_files
 
     with progress_bar(sum(w.size for w in local_files.values())) as progress:
         outcome = publishing.make_live(session, wanted, progress=progress)

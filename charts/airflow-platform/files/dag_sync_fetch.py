@@ -1,4 +1,4 @@
-"""The bucket as dag-sync reads it: pointers, manifests, and files in chunks."""
+"""What dag-sync reads of the bucket: pointers, manifests, and files, each held to the SHA-256 that is pinned."""
 
 from __future__ import annotations
 
