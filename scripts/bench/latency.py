@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import dag_sync
+import dag_sync_loop
 import dag_sync_syncer
 from airflow_dag_publisher import rollback
 from dag_package import Session
@@ -85,7 +85,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     layouts = ((1, 4),) if quick else LAYOUTS
     repeats = 1 if quick else 30
     settings = {k: v for k, v in shipped_settings().items() if "PROCESSOR" in k or "SERIALIZED" in k or "IGNORE" in k}
-    result: dict[str, Any] = {"period": dag_sync.PERIOD, "settings": settings, "rows": []}
+    result: dict[str, Any] = {"period": dag_sync_loop.PERIOD, "settings": settings, "rows": []}
     for packages, files in layouts:
         with ExitStack() as stack:
             folder, url = stack.enter_context(rig.scratch()), stack.enter_context(postgres.running())
@@ -149,7 +149,7 @@ class _Bench:
         for turn in range(repeats):
             package = self.packages[turn % len(self.packages)]
             for name, change in changes.items():
-                time.sleep(random.uniform(0, dag_sync.PERIOD))  # noqa: S311
+                time.sleep(random.uniform(0, dag_sync_loop.PERIOD))  # noqa: S311
                 seen = change(package)
                 samples[name].append(self.airflow.wait(seen, f"{name}, {package.name}", 60))
         return samples

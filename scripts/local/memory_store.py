@@ -60,7 +60,7 @@ class MemoryStore:
         found = ((key, self.current(key)) for key in sorted(self.objects) if key.startswith(prefix))
         return {key: Listed(etag(v.data), len(v.data)) for key, v in found if v and v.data is not None}
 
-    def past(self, prefix: str) -> list[PastVersion]:
+    def past(self, prefix: str, limit: int | None = None) -> list[PastVersion]:
         """See dag_store.Store."""
         return [
             PastVersion(key, v.version_id, n == 0, v.data is None)

@@ -18,7 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.response import StreamingBody
 
-from dag_protocol import TAG
+from dag_protocol import PLACE, TAG, place_of
 
 
 class StoreError(Exception):
@@ -68,7 +68,7 @@ class Stored:
     version_id: str
     etag: str
     size: int
-    tag: str | None = None
+    tag: str | None = None  # of the publish that wrote this object in this place; a copy from elsewhere has none
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Store(Protocol):
     def listing(self, prefix: str) -> dict[str, Listed]:
         """Return every current object under `prefix`, by key."""
 
-    def past(self, prefix: str) -> list[PastVersion]:
-        """Return every version under `prefix`, delete markers too, newest first for each key."""
+    def past(self, prefix: str, limit: int | None = None) -> list[PastVersion]:
+        """Return every version under `prefix`, delete markers too, newest first for each key; the first `limit` at least."""
 
     def head(self, key: str) -> Stored | None:
         """Describe the current object, or None when there is none."""
@@ -148,7 +148,7 @@ class S3Store:
                 found |= {o["Key"]: Listed(o["ETag"], o["Size"]) for o in page.get("Contents", [])}
         return found
 
-    def past(self, prefix: str) -> list[PastVersion]:
+    def past(self, prefix: str, limit: int | None = None) -> list[PastVersion]:
         """See Store."""
         with self._errors(f"list versions of {prefix}"):
             found: list[tuple[Any, PastVersion]] = []
@@ -157,6 +157,8 @@ class S3Store:
                 for field, deleted in (("Versions", False), ("DeleteMarkers", True)):
                     for v in page.get(field, []):
                         found.append((v["LastModified"], PastVersion(v["Key"], v["VersionId"], v["IsLatest"], deleted)))
+                if limit is not None and len(found) >= limit:
+                    break
         # Within a key the server's order is kept (two versions may share a second); markers and versions come apart.
         return [version for _, version in sorted(found, key=lambda f: (f[1].latest, f[0]), reverse=True)]
 
@@ -165,7 +167,7 @@ class S3Store:
         try:
             with self._reading(key):
                 answer = self.client.head_object(Bucket=self.bucket, Key=key)
-                return _stored(answer, answer["ContentLength"])
+                return self._stored(key, answer, answer["ContentLength"])
         except Missing:
             return None
 
@@ -180,7 +182,7 @@ class S3Store:
                 answer["Body"].close()
             if len(data) < min(answer["ContentLength"], limit + 1):
                 raise Unanswered(f"cannot read {key} in bucket {self.bucket}: the answer is cut off")
-        return data, _stored(answer, len(data))
+        return data, self._stored(key, answer, len(data))
 
     def stream(self, key: str, version_id: str, chunk: int) -> Iterator[bytes]:
         """Yield an object's bytes, `chunk` at a time. Raises Missing."""
@@ -188,7 +190,7 @@ class S3Store:
             body = self._quick_get(key, version_id)
             if body is None:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key, VersionId=version_id)
-                _stored(answer, 0)
+                self._stored(key, answer, 0)
                 body = answer["Body"]
             try:
                 yield from body.iter_chunks(chunk)
@@ -267,7 +269,7 @@ class S3Store:
                 Bucket=self.bucket,
                 Key=key,
                 Body=data,
-                Metadata={TAG: tag} if tag else {},
+                Metadata={TAG: tag, PLACE: place_of(self.bucket, key)} if tag else {},
                 ChecksumSHA256=digest,
                 **condition,
             )
@@ -275,7 +277,14 @@ class S3Store:
             raise Unversioned(
                 f"bucket {self.bucket} wrote {key} without a version id: its versioning is suspended; enable it"
             )
-        return replace(_stored(answer, len(data)), tag=tag)
+        return replace(self._stored(key, answer, len(data)), tag=tag)
+
+    def _stored(self, key: str, answer: Any, size: int) -> Stored:
+        if "ETag" not in answer:
+            raise Unanswered("the answer is not from S3: is something in between, like a proxy that asks for a login?")
+        metadata = answer.get("Metadata", {})
+        copied = metadata.get(PLACE, "") not in ("", place_of(self.bucket, key))
+        return Stored(answer.get("VersionId", "null"), answer["ETag"], size, None if copied else metadata.get(TAG))
 
     def _is_deleted(self, key: str) -> bool:
         return any(v.deleted and v.latest for v in self.past(key) if v.key == key)
@@ -369,12 +378,6 @@ def client_config(**options: Any) -> Config:
         "max_pool_connections": 16,
     }
     return Config(**(defaults | options))
-
-
-def _stored(answer: Any, size: int) -> Stored:
-    if "ETag" not in answer:
-        raise Unanswered("the answer is not from S3: is something in between, like a proxy that asks for a login?")
-    return Stored(answer.get("VersionId", "null"), answer["ETag"], size, answer.get("Metadata", {}).get(TAG))
 
 
 def _brief(told: object) -> str:

@@ -1,4 +1,4 @@
-"""Health, readiness and metrics over HTTP."""
+"""Health, readiness and metrics over HTTP, whoever connects and says nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 from dag_sync_loop import Loop
 from dag_sync_syncer import Syncer
 
+IDLE_SECONDS = 10.0  # then a connection that asks nothing is closed
+MAX_CONNECTIONS = 32
+
 
 def metrics(syncer: Syncer) -> str:
     """The numbers in Prometheus' text format."""
@@ -19,7 +22,7 @@ def metrics(syncer: Syncer) -> str:
         lines.extend((f"# HELP dag_sync_{name} {about}", f"# TYPE dag_sync_{name} {kind}"))
         lines.extend(f"dag_sync_{name}{labels} {value:.17g}" for labels, value in samples)
 
-    packages = sorted(syncer.packages.values(), key=lambda p: p.name)
+    packages = sorted(syncer.packages.copy().values(), key=lambda p: p.name)
     versions = [(f'{{package="{p.name}",version="{p.version}"}}', 1.0) for p in packages if p.version]
     flips = [(f'{{package="{p.name}"}}', p.flip_seconds) for p in packages if p.flip_seconds is not None]
     refused = [p for p in packages if p.action == "refused"]
@@ -50,10 +53,36 @@ def _plain(name: str) -> bool:
     return name.isidentifier()  # a hostile key must not become a label
 
 
+class Server(ThreadingHTTPServer):
+    """A thread for each connection, up to a number: one more is closed at once."""
+
+    daemon_threads = True
+
+    def __init__(self, *args: Any) -> None:
+        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """See socketserver."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """See socketserver."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+
 def serve_http(bind: str, syncer: Syncer, loop: Loop) -> ThreadingHTTPServer:
     """Serve /healthz (the loop turns), /readyz (first sync done) and /metrics in a thread. Raises OSError, ValueError."""
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = IDLE_SECONDS
+
         def do_GET(self) -> None:
             answers: dict[str, Callable[[], tuple[int, str]]] = {
                 "/healthz": lambda: (200, "ok\n") if loop.turning else (503, "the loop stands still\n"),
@@ -70,7 +99,6 @@ def serve_http(bind: str, syncer: Syncer, loop: Loop) -> ThreadingHTTPServer:
             pass
 
     host, _, port = bind.rpartition(":")
-    server = ThreadingHTTPServer((host, int(port)), Handler)
-    server.daemon_threads = True
+    server = Server((host, int(port)), Handler)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server

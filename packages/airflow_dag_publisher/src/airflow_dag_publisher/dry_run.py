@@ -29,9 +29,9 @@ class DryRunStore:
                     found[key] = Listed(written[1].etag, written[1].size)
         return found
 
-    def past(self, prefix: str) -> list[PastVersion]:
+    def past(self, prefix: str, limit: int | None = None) -> list[PastVersion]:
         """See Store."""
-        return self._store.past(prefix)
+        return self._store.past(prefix, limit)
 
     def head(self, key: str) -> Stored | None:
         """See Store."""

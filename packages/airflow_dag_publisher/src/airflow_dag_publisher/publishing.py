@@ -99,7 +99,7 @@ def make_live(
             return outcome
         try:
             pinned = _send(session, version, live, found, files, mine, outcome, progress)
-            _check_all_ours(session, live, pinned)
+            _check_all_ours(session, live, found, pinned)
         except _Moved:
             continue
         manifest = package_.manifest_of(session, live, pinned.values(), kind, version, of(live))
@@ -190,7 +190,8 @@ def _send(
         return mine[path]
 
     result = {file.path: file for file in session.each(send, sorted(files.items()))}
-    _delete(session, {p: e.etag for p, e in found.current.items() if p not in files}, outcome)
+    leaving = {p: e.etag for p, e in found.current.items() if p not in files and p not in found.refused}
+    _delete(session, leaving, outcome)
     return result
 
 
@@ -207,10 +208,11 @@ def _delete(session: Session, etags: Mapping[str, str], outcome: Outcome, tolera
     session.each(delete, sorted(etags))
 
 
-def _check_all_ours(session: Session, live: Live, pinned: Mapping[str, File]) -> None:
+def _check_all_ours(session: Session, live: Live, found: Survey, pinned: Mapping[str, File]) -> None:
     """Look once more before the commit: an edit that came meanwhile is adopted first.
 
-    Objects of another publisher in flight are left alone: versions are pinned, and the pointer says who won.
+    Objects of another publisher in flight are left alone: versions are pinned, and the pointer says who won. So is what
+    somebody put there that can be no version, since it breaks a rule.
     """
     now = session.store.listing(session.prefix)
     strange = {
@@ -220,9 +222,11 @@ def _check_all_ours(session: Session, live: Live, pinned: Mapping[str, File]) ->
         or session.prefix + path not in now
         or now[session.prefix + path].etag != pinned[path].etag
     }
+    origins = package_.Origins(session, live, pinned)
     for path in sorted(strange):
         stored = session.store.head(session.prefix + path)
         if stored is None and path in pinned:
             raise _Moved
-        if stored and protocol.meaning(stored.version_id, False, stored.tag, pinned.get(path), live.versions) == "edit":
+        known = path in found.refused and path not in pinned and found.stored[path] == stored
+        if stored and not known and origins.meaning(path, stored, False) == "edit":
             raise _Moved
