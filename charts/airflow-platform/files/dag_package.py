@@ -334,11 +334,19 @@ def commit(session: Session, live: Live, manifest: Manifest) -> Live:
     key = protocol.manifest_key(session.environment, session.package, manifest.version)
     try:
         session.store.put(key, data)
-    except (Conflict, Unanswered):  # the answer to an earlier try may have been lost
-        if session.store.get(key, protocol.MAX_MANIFEST_BYTES)[0] != data:
+    except (Conflict, Unanswered) as error:  # the answer to an earlier try may have been lost
+        if _stored_document(session, key, error) != data:
             raise
     pointer = protocol.next_pointer(live.pointer, manifest, session.timestamp(), session.new_nonce())
     return move_pointer(session, live, pointer, manifest)
+
+
+def _stored_document(session: Session, key: str, error: StoreError) -> bytes:
+    """What is stored there; where nothing is, the error that made us look says more than its absence."""
+    try:
+        return session.store.get(key, protocol.MAX_MANIFEST_BYTES)[0]
+    except Missing:
+        raise error from None
 
 
 def move_pointer(session: Session, live: Live, pointer: Pointer, manifest: Manifest) -> Live:

@@ -206,6 +206,11 @@ class S3Store:
             # versitygw 1.8 takes a delete marker for an object here; AWS does not.
             if if_match or key in self.listing(key) or not self._is_deleted(key):
                 raise
+            if not tag:  # a document: without a condition two publishers would both hear that theirs is live
+                raise StoreError(
+                    f"cannot write {key} in bucket {self.bucket}: it was deleted, and this store takes its delete marker for an "
+                    "object; remove the marker (`aws s3api delete-object --version-id`), then run the command again"
+                ) from None
             return self._put(key, data, tag, {})
 
     def delete(self, key: str, if_match: str) -> None:
@@ -344,6 +349,10 @@ def _translated(error: aws.ClientError, what: str) -> StoreError:
     if code == "InvalidObjectState":
         return StoreError(
             f"{what}: it is in an archive (its storage class), from which somebody has to bring it back first"
+        )
+    if status == 501 or code == "NotImplemented":
+        return StoreError(
+            f"{what}: this store has no such call ({code} {reason}): `airflow-dag-publisher check-store`".rstrip()
         )
     if status in (409, 412):
         return Conflict(f"{what}: somebody else wrote it in the meantime")

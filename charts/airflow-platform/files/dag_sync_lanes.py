@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Condition, Lock
 
-from dag_tree import Limits
+from dag_contents import Limits
 
 QUICK_LANES = 2
 QUICK_SECONDS = 2.0

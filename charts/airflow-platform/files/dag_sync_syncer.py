@@ -13,12 +13,13 @@ from pathlib import Path
 from threading import Lock
 
 import dag_protocol as protocol
+from dag_contents import Undecided
 from dag_protocol import File, Newer, Pointer, ProtocolError, VersionRef
 from dag_store import Denied, StoreError
 from dag_sync_fetch import Bucket, Doubtful, Late, PollError
 from dag_sync_lanes import Lanes, Turn
 from dag_sync_log import brief, log
-from dag_tree import Tree, Undecided
+from dag_tree import Tree
 
 TOUCHES = (0.0, 2.0, 6.0)  # seconds after a flip: a file that was being parsed during the first is parsed again
 STALE_TIMEOUT = 600.0

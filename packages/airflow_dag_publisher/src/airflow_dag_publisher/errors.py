@@ -13,7 +13,7 @@ from botocore.parsers import ResponseParserError
 
 import dag_package
 import dag_store
-from dag_protocol import ProtocolError
+from dag_protocol import Newer, ProtocolError
 
 from .console import visible
 from .publishing import NothingToDo
@@ -31,6 +31,7 @@ class Exit(IntEnum):
     LOST_RACE = 6  # somebody else's version became live first; nothing of this one is served
     NO_ANSWER = 7  # no network, time-out, server error; what was live still is
     UNKNOWN = 8  # the commit was sent and no answer came
+    TOO_OLD = 9  # the bucket holds documents of a newer schema than this program knows
     INTERRUPTED = 130
 
 
@@ -44,6 +45,7 @@ CODES: tuple[tuple[type[Exception], Exit], ...] = (
     (dag_store.NoCredentials, Exit.DENIED),
     (dag_store.Unanswered, Exit.NO_ANSWER),
     (dag_store.StoreError, Exit.BUCKET),
+    (Newer, Exit.TOO_OLD),
     (ProtocolError, Exit.REFUSED),
 )
 

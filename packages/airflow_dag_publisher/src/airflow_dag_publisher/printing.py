@@ -29,6 +29,9 @@ def print_outcome(place: Place, outcome: Outcome, done: str) -> None:
     """What a command that makes a version did."""
     m = outcome.manifest
     lines = [f"{path}: edit by hand cannot be adopted: {why}" for path, why in outcome.refused_edits.items()]
+    lines += [
+        f"{version} is passed over, dag-sync would not serve it: {why}" for version, why in outcome.passed_over.items()
+    ]
     if outcome.adopted:
         lines.append(f"edits by hand were found and kept as version {outcome.adopted}")
     if outcome.changed:
@@ -41,6 +44,6 @@ def print_outcome(place: Place, outcome: Outcome, done: str) -> None:
     place.print(
         {"package": m.package, "environment": m.environment, "version": m.version, "kind": m.kind, "of": m.of,
          "changed": outcome.changed, "adopted": outcome.adopted, "sent": sorted(outcome.sent), "deleted": sorted(outcome.deleted),
-         "refused_edits": dict(outcome.refused_edits), "dry_run": place.dry_run},
+         "refused_edits": dict(outcome.refused_edits), "passed_over": outcome.passed_over, "dry_run": place.dry_run},
         *lines,
     )  # fmt: skip

@@ -39,6 +39,7 @@ class Outcome:
     sent: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     refused_edits: dict[str, str] = field(default_factory=dict)
+    passed_over: dict[str, str] = field(default_factory=dict)  # versions that would not be served, and why
 
     @property
     def manifest(self) -> Manifest:

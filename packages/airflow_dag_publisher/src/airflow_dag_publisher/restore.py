@@ -8,26 +8,37 @@ import dag_package as package_
 from dag_package import Live, Session
 
 from .publishing import NothingToDo, Outcome, Wanted, make_live, remove
-from .rollback import contents
+from .rollback import Judge, contents, newest_good
 
 
 def restore(
-    session: Session, paths: tuple[str, ...] = (), progress: Callable[[str, int], None] = lambda _p, _s: None
+    session: Session,
+    paths: tuple[str, ...] = (),
+    progress: Callable[[str, int], None] = lambda _p, _s: None,
+    judge: Judge = lambda _s, _m: None,
 ) -> Outcome:
     """Bring back what was deleted: the live version's objects, a removed package, or single files that left earlier.
 
     Args:
         session: the package.
         paths: files to bring back from the newest version that has them; none: everything that is live, or was when
-            the package was removed.
+            the package was removed; where dag-sync would refuse that, the newest version before it that works.
         progress: called with path and size after each file sent.
+        judge: finds out whether dag-sync would serve a version.
     """
+    passed_over: dict[str, str] = {}
+    origin: list[str] = []
 
     def wanted(live: Live) -> Mapping[str, Wanted]:
         if live.manifest is None:
             raise NothingToDo(
                 f"package {session.package} was never published in {session.environment}: there is nothing to restore"
             )
+        origin[:] = live.versions[:1]
+        if live.removed and not paths:
+            good = newest_good(session, package_.versions(session, live), judge, passed_over)
+            origin[:] = [good.version]
+            return contents(session, good.by_path)
         files = live.manifest.by_path
         missing = set(paths) - files.keys()
         for manifest in package_.versions(session, live):
@@ -42,7 +53,9 @@ def restore(
             )
         return contents(session, files)
 
-    return make_live(session, wanted, "restore", lambda live: live.versions[0], progress)
+    outcome = make_live(session, wanted, "restore", lambda _: origin[0], progress)
+    outcome.passed_over = passed_over
+    return outcome
 
 
 def repair(session: Session, progress: Callable[[str, int], None] = lambda _p, _s: None) -> Outcome | None:

@@ -21,6 +21,7 @@ from ..errors import Exit, Failure
 from ..place import OUTPUT, PACKAGE, Place, in_bucket
 from ..printing import print_outcome, print_report
 from ..publishing import Wanted
+from ..store_check import refuse_unfit
 
 
 def _namespace(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -62,6 +63,8 @@ def publish(place: Place, no_validate: bool, source: str | None, **options: Any)
     folder = options["dags_dir"] or next(iter(files.values())).parent
     session = place.session(writes=True, source=working_copy.source_commit(folder) if source is None else source)
     _refuse_clash(session)
+    if session.store.head(protocol.pointer_key(session.environment, session.package)) is None and not place.dry_run:
+        refuse_unfit(session.store, protocol.manifests_prefix(session.environment, session.package))
     partial = options["dags_dir"] is None
 
     def wanted(live: Live) -> dict[str, Wanted]:

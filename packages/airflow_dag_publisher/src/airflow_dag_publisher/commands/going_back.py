@@ -11,6 +11,7 @@ import dag_adopter
 import dag_protocol as protocol
 
 from ..errors import Exit, Failure, identity
+from ..judging import refusal
 from ..place import Place, existing, in_bucket
 from ..printing import print_outcome, tried
 from ..publishing import remove as remove_
@@ -26,7 +27,7 @@ from ..rollback import rollback as rollback_
 @in_bucket(dry_run=True)
 def rollback(place: Place, to: str | None) -> None:
     """Make an older version's contents live, as a new version."""
-    print_outcome(place, rollback_(place.session(writes=True), to), "rolled back")
+    print_outcome(place, rollback_(place.session(writes=True), to, judge=refusal), "rolled back")
 
 
 @click.command()
@@ -34,7 +35,7 @@ def rollback(place: Place, to: str | None) -> None:
 @in_bucket(dry_run=True)
 def restore(place: Place, files: tuple[str, ...]) -> None:
     """Bring back what was deleted: a removed package, objects deleted by hand, or single FILES that left earlier."""
-    print_outcome(place, restore_(place.session(writes=True), files), "restored")
+    print_outcome(place, restore_(place.session(writes=True), files, judge=refusal), "restored")
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Commands that look, and what they print: list, versions, show, diff."""
+"""Commands that look, and what they print: list, versions, show, diff, check-store."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import dag_protocol as protocol
 from dag_protocol import Manifest, ProtocolError
 from dag_store import Missing
 
-from .. import comparing, working_copy
+from .. import comparing, store_check, working_copy
 from ..checking import collected
 from ..console import table_of
+from ..errors import Exit, Failure
 from ..place import Place, existing, in_bucket
 from ..rollback import find_version
 
@@ -115,6 +116,29 @@ def diff(place: Place, versions: tuple[str, ...], dags_dir: Path | None, patch: 
     difference = comparing.compare(comparing.digests(before), after)
     lines = comparing.patch(difference, comparing.reader(session, before), read_after, names) if patch else None
     print_difference(place, difference, lines)
+
+
+@click.command("check-store")
+@in_bucket(package=False)
+@click.option(
+    "--package-name", "package", help="Use the place of this package. Default: the environment's, for an operator."
+)
+def check_store(place: Place, package: str | None) -> None:
+    """Try whether the bucket does what publishing needs: conditions, versions, listings that are up to date.
+
+    Writes one small object among the manifests, which nobody reads.
+    """
+    protocol.check_environment(place.environment)
+    prefix = protocol.manifests_prefix(place.environment, package) if package else f"manifests/{place.environment}/"
+    checks = store_check.check_store(place.store(writes=True), prefix)
+    table = table_of("the store must", "result")
+    for check in checks:
+        table.add_row(check.what, check.problem or "ok")
+    place.print([asdict(check) for check in checks], table)
+    if any(check.problem for check in checks):
+        raise Failure(
+            "this store cannot be published to, since versions would be lost; docs/reference/stores.md", Exit.BUCKET
+        )
 
 
 # --- what they print ------------------------------------------------------------------------------------------------
