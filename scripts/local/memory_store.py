@@ -60,6 +60,11 @@ class MemoryStore:
         found = ((key, self.current(key)) for key in sorted(self.objects) if key.startswith(prefix))
         return {key: Listed(etag(v.data), len(v.data)) for key, v in found if v and v.data is not None}
 
+    def page(self, prefix: str, after: str) -> tuple[dict[str, Listed], bool]:
+        """See dag_store.Store."""
+        found = {key: entry for key, entry in self.listing(prefix).items() if key > after}
+        return dict(list(found.items())[:1000]), len(found) > 1000
+
     def past(self, prefix: str, limit: int | None = None) -> list[PastVersion]:
         """See dag_store.Store."""
         return [

@@ -16,8 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,10 +25,12 @@ import dag_package
 import dag_protocol as protocol
 from dag_package import Live, Session
 from dag_protocol import ProtocolError
+from dag_retention import Round
 from dag_store import Listed, S3Store, Store, StoreError
 
 PERIOD = 20.0  # seconds between passes of --watch
 SETTLE = 10.0  # seconds between the two listings that must agree
+LAST = "\U0010ffff"  # behind every name
 
 
 @dataclass
@@ -68,42 +69,63 @@ class Adopter:
         self.environment = protocol.check_environment(environment)
         self.only = only
         self.publisher = publisher
-        self._looked: dict[str, tuple[dict[str, Listed], str | None, Finding]] = {}
+        self._looked: dict[str, tuple[str, str | None, Finding]] = {}
 
-    def listing(self) -> dict[str, dict[str, Listed]]:
-        """Current objects by package. Keys outside of `<package>/dags/` and bad package names are no packages."""
+    def listing(self) -> Iterator[tuple[str, dict[str, Listed]]]:
+        """Yield the current objects of one package after another, one more than it may have at most.
+
+        Keys outside of `<package>/dags/` and bad package names are no packages. What one package heaps up is stepped over.
+        """
         prefix = f"{self.environment}/"
-        prefixes = [protocol.files_prefix(self.environment, name) for name in self.only] if self.only else [prefix]
-        found: dict[str, dict[str, Listed]] = defaultdict(dict)
+        prefixes = (
+            [protocol.files_prefix(self.environment, name) for name in sorted(self.only)] if self.only else [prefix]
+        )
         for one in prefixes:
-            for key, entry in self.store.listing(one).items():
-                package, dags, _ = (*key.removeprefix(prefix).split("/", 2), "", "")[:3]
-                if dags == "dags" and (self.only is None or package in self.only):
-                    found[package][key] = entry
-        return dict(found)
+            package, found, after, more = "", dict[str, Listed](), "", True
+            while more:
+                page, more = self.store.page(one, after)
+                for key, entry in page.items():
+                    after = key
+                    name, dags, _ = (*key.removeprefix(prefix).split("/", 2), "", "")[:3]
+                    if name != package:
+                        if found:
+                            yield package, found
+                        package, found = name, {}
+                    if dags == "dags":
+                        found[key] = entry
+                    if len(found) > protocol.MAX_FILES:
+                        after, more = f"{prefix}{package}/dags/{LAST}", True
+                        break
+            if found:
+                yield package, found
 
-    def look(
-        self, before: Mapping[str, Mapping[str, Listed]] | None
-    ) -> tuple[dict[str, dict[str, Listed]], list[Finding]]:
+    def look(self, before: Mapping[str, str] | None) -> tuple[dict[str, str], list[Finding]]:
         """Do one pass.
 
         Args:
-            before: the listing of the pass before; what differs from it is still being written. None: adopt at once.
+            before: what the pass before returned; what differs from it is still being written. None: adopt at once.
 
         Returns:
-            The listing, and what was found, a line a package.
+            A digest of each package's listing, and what was found, a line a package.
         """
-        now = self.listing()
         pointers = self.store.listing(protocol.pointers_prefix(self.environment))
         if protocol.marker_key(self.environment) not in pointers:
             raise ProtocolError(
                 f"there is no {protocol.marker_key(self.environment)}: is that the right bucket and environment?"
             )
-        findings = []
-        for package in sorted(now.keys() | self._published(pointers)):
-            keys = now.get(package, {})
-            settled = before is None or before.get(package, {}) == keys
-            findings.append(self._look_at(package, keys, pointers, settled))
+        now: dict[str, str] = {}
+        findings: list[Finding] = []
+
+        def look_at(package: str, keys: dict[str, Listed]) -> None:
+            now[package] = _digest(keys)
+            settled = before is None or before.get(package, NOTHING) == now[package]
+            findings.append(self._look_at(package, keys, now[package], pointers, settled))
+
+        for package, keys in self.listing():
+            look_at(package, keys)
+        for package in self._published(pointers) - now.keys():
+            look_at(package, {})
+        findings.sort(key=lambda finding: finding.package)
         for package in sorted((self.only or frozenset()) - {f.package for f in findings}):
             findings.append(Finding(package, problem=f"there is no such package in {self.environment}"))
         return now, findings
@@ -114,11 +136,13 @@ class Adopter:
         names = {key.removeprefix(prefix).removesuffix(".json") for key in pointers if key.endswith(".json")}
         return {n for n in names if "/" not in n and n != protocol.MARKER and (self.only is None or n in self.only)}
 
-    def _look_at(self, package: str, keys: dict[str, Listed], pointers: Mapping[str, Listed], settled: bool) -> Finding:
+    def _look_at(
+        self, package: str, keys: dict[str, Listed], digest: str, pointers: Mapping[str, Listed], settled: bool
+    ) -> Finding:
         try:
             pointer = pointers.get(protocol.pointer_key(self.environment, package))
             known = self._looked.get(package)
-            if known and known[:2] == (keys, pointer.etag if pointer else None) and not known[2].waiting:
+            if known and known[:2] == (digest, pointer.etag if pointer else None) and not known[2].waiting:
                 return known[2]
             session = Session(self.store, self.environment, package, publisher=self.publisher)
             other = None if pointer else protocol.package_clash(package, self._published(pointers))
@@ -128,17 +152,22 @@ class Adopter:
                 )
             finding = _adopt(session, keys, pointer is not None, settled)
             if finding.adopted is None:
-                self._looked[package] = (keys, pointer.etag if pointer else None, finding)
+                self._looked[package] = (digest, pointer.etag if pointer else None, finding)
         except (StoreError, ProtocolError) as error:
             finding = Finding(package, problem=str(error))
         return finding
 
 
+def _digest(listing: Mapping[str, Listed]) -> str:
+    return protocol.sha256(repr(sorted((k, e.etag, e.size) for k, e in listing.items())).encode())
+
+
+NOTHING = _digest({})
+
+
 def _adopt(session: Session, keys: Mapping[str, Listed], has_pointer: bool, settled: bool) -> Finding:
     if len(keys) > protocol.MAX_FILES:
-        raise ProtocolError(
-            f"{len(keys):,} objects are more than the {protocol.MAX_FILES:,} files that a package may have"
-        )
+        raise ProtocolError(f"there are more objects than the {protocol.MAX_FILES:,} files that a package may have")
     live = dag_package.read_live(session) if has_pointer else Live()
     found = dag_package.survey(session, live, keys, thorough=False)
     edits = tuple(sorted(found.edits)) if not live.removed else ()
@@ -157,13 +186,14 @@ def _adopt(session: Session, keys: Mapping[str, Listed], has_pointer: bool, sett
 
 
 def watch(adopter: Adopter, tell: Callable[[Finding], None], period: float = PERIOD, settle: float = SETTLE,
-          stop: threading.Event | None = None, heartbeat: Path | None = None) -> None:  # fmt: skip
+          stop: threading.Event | None = None, heartbeat: Path | None = None,
+          then: Callable[[list[str]], None] = lambda _packages: None) -> None:  # fmt: skip
     """Look until `stop` is set: each `period` seconds, and again after `settle` while something is being edited.
 
-    `heartbeat` is touched after each look, good or bad: a liveness probe sees by its age whether the loop turns.
+    `then` is called after each look, with the names of the packages. `heartbeat` is touched after each look, good or bad: a liveness probe sees by its age whether the loop turns.
     """
     stop = stop or threading.Event()
-    before: dict[str, dict[str, Listed]] = {}
+    before: dict[str, str] = {}
     told: dict[str, Finding] = {}
     while not stop.is_set():
         waiting = False
@@ -177,17 +207,31 @@ def watch(adopter: Adopter, tell: Callable[[Finding], None], period: float = PER
                 told[finding.package] = finding
                 if not finding.quiet or finding.adopted:
                     tell(finding)
+        then([finding.package for finding in findings if finding.package != "-"])
         if heartbeat:
             heartbeat.touch()
         stop.wait(settle if waiting else period)
 
 
+def expire_in(retention: Round, packages: list[str]) -> None:
+    """Give one package its turn, and tell what became of it."""
+    try:
+        result = retention.turn(packages)
+    except (StoreError, ProtocolError) as error:
+        print(_line("nothing expires", problem=str(error)), flush=True)
+        return
+    if result and result[1]:
+        print(_line("may be deleted by the bucket's rule", package=result[0], objects=result[1]), flush=True)
+
+
 def log_line(finding: Finding) -> str:
     """A finding as a JSON line."""
-    fields = {k: v for k, v in vars(finding).items() if v}
-    return json.dumps(
-        {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "message": "adopter", **fields}, default=list
-    )
+    return _line("adopter", **{k: v for k, v in vars(finding).items() if v})
+
+
+def _line(message: str, **fields: object) -> str:
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": time, "message": message, **fields}, default=list)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -227,9 +271,12 @@ def main(argv: Iterable[str] | None = None) -> int:
     if not 1 <= args.period <= 3600:
         options.error(f"--period {args.period:g} is not between 1 and 3600 seconds")
     try:
-        adopter = Adopter(S3Store(args.bucket), args.environment)
+        store = S3Store(args.bucket)
+        adopter = Adopter(store, args.environment)
         if not args.one_time:
-            watch(adopter, lambda finding: print(log_line(finding), flush=True), args.period, heartbeat=args.heartbeat)
+            retention = Round(store, args.environment)
+            watch(adopter, lambda finding: print(log_line(finding), flush=True), args.period, heartbeat=args.heartbeat,
+                  then=lambda packages: expire_in(retention, packages))  # fmt: skip
             return 0
         before, _ = adopter.look({})
         time.sleep(SETTLE)

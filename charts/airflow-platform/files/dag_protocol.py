@@ -28,6 +28,10 @@ import pathspec
 SCHEMA = 1
 TAG = "dag-publish"  # object metadata, so `x-amz-meta-dag-publish`: a copy by hand keeps it, ours replaces it
 PLACE = "dag-publish-place"  # metadata that says for which object the tag was made: a copy to elsewhere keeps it too
+EXPIRED = (
+    "dag-retention",
+    "expired",
+)  # object tag, key and value: the bucket's rule deletes by it, dag_retention.py sets it
 
 MAX_PYTHON_BYTES = 512 * 1024  # a legal 4 MB list literal costs 1.4 GB to compile
 MAX_FILE_BYTES = 16 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""The bucket as the protocol sees it: six calls, and errors that are one sentence for a person."""
+"""The bucket: the calls of publisher and adopter, a stream for dag-sync, tags for retention; errors are one sentence for a person."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from threading import Lock
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.response import StreamingBody
 
-from dag_protocol import PLACE, TAG, place_of
+from dag_protocol import EXPIRED, PLACE, TAG, place_of
 
 
 class StoreError(Exception):
@@ -79,6 +80,7 @@ class PastVersion:
     version_id: str
     latest: bool
     deleted: bool  # a delete marker
+    modified: datetime | None = None  # by the server's clock
 
 
 class Store(Protocol):
@@ -86,6 +88,9 @@ class Store(Protocol):
 
     def listing(self, prefix: str) -> dict[str, Listed]:
         """Return every current object under `prefix`, by key."""
+
+    def page(self, prefix: str, after: str) -> tuple[dict[str, Listed], bool]:
+        """Return the first thousand current objects under `prefix` whose key is behind `after`, and whether there are more."""
 
     def past(self, prefix: str, limit: int | None = None) -> list[PastVersion]:
         """Return every version under `prefix`, delete markers too, newest first for each key; the first `limit` at least."""
@@ -150,17 +155,38 @@ class S3Store:
 
     def past(self, prefix: str, limit: int | None = None) -> list[PastVersion]:
         """See Store."""
+        found: list[PastVersion] = []
+        for page in self._past_pages(prefix):
+            found += page
+            if limit is not None and len(found) >= limit:
+                break
+        # Within a key the server's order is kept (two versions may share a second); markers and versions come apart.
+        return sorted(found, key=lambda v: (v.latest, v.modified), reverse=True)
+
+    def each_past(self, prefix: str) -> Iterator[PastVersion]:
+        """See dag_retention.RetentionStore."""
+        for page in self._past_pages(prefix):
+            yield from page
+
+    def _past_pages(self, prefix: str) -> Iterator[list[PastVersion]]:
         with self._errors(f"list versions of {prefix}"):
-            found: list[tuple[Any, PastVersion]] = []
             for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
                 _check_page(page, prefix, "Versions", "DeleteMarkers")
-                for field, deleted in (("Versions", False), ("DeleteMarkers", True)):
-                    for v in page.get(field, []):
-                        found.append((v["LastModified"], PastVersion(v["Key"], v["VersionId"], v["IsLatest"], deleted)))
-                if limit is not None and len(found) >= limit:
-                    break
-        # Within a key the server's order is kept (two versions may share a second); markers and versions come apart.
-        return [version for _, version in sorted(found, key=lambda f: (f[1].latest, f[0]), reverse=True)]
+                yield [
+                    PastVersion(v["Key"], v["VersionId"], v["IsLatest"], deleted, v["LastModified"])
+                    for field, deleted in (("Versions", False), ("DeleteMarkers", True))
+                    for v in page.get(field, [])
+                ]
+
+    def page(self, prefix: str, after: str) -> tuple[dict[str, Listed], bool]:
+        """See Store."""
+        with self._errors(f"list {prefix}"):
+            answer = self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, StartAfter=after)
+            _check_page(answer, prefix, "Contents")
+            found = {o["Key"]: Listed(o["ETag"], o["Size"]) for o in answer.get("Contents", [])}
+            if answer.get("IsTruncated") and max(found, default=after) <= after:
+                raise Unanswered(f"cannot list {prefix}: the answer says that there is more, and does not go on")
+            return found, bool(answer.get("IsTruncated"))
 
     def head(self, key: str) -> Stored | None:
         """See Store."""
@@ -217,6 +243,17 @@ class S3Store:
         """See Store."""
         with self._errors(f"delete {key}"):
             self.client.delete_object(Bucket=self.bucket, Key=key, IfMatch=if_match)
+
+    def expire(self, key: str, version_id: str) -> None:
+        """See dag_retention.RetentionStore."""
+        tags = {"TagSet": [{"Key": EXPIRED[0], "Value": EXPIRED[1]}]}
+        with self._errors(f"tag {key}"):
+            self.client.put_object_tagging(Bucket=self.bucket, Key=key, VersionId=version_id, Tagging=tags)
+
+    def keep(self, key: str, version_id: str) -> None:
+        """See dag_retention.RetentionStore."""
+        with self._errors(f"take the tags of {key} away"):
+            self.client.delete_object_tagging(Bucket=self.bucket, Key=key, VersionId=version_id)
 
     def check_versioning(self) -> None:
         """Raise Unversioned if the bucket says that it keeps no versions; silent when it may not be asked."""

@@ -29,9 +29,16 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     id     = "retention"
     status = var.noncurrent_days == 0 ? "Disabled" : "Enabled"
 
-    filter {}
+    # S3 does not know which version of a package is live: a publish that ends half-way makes its objects noncurrent. So
+    # nothing goes but what dag-adopter tagged, which no promised version needs (dag_retention.py), and then only when it
+    # is both: older than the days, and beyond the newest ones.
+    filter {
+      tag {
+        key   = "dag-retention"
+        value = "expired"
+      }
+    }
 
-    # A version expires only when it is both: older than the days, and beyond the newest ones.
     noncurrent_version_expiration {
       noncurrent_days           = max(var.noncurrent_days, 30)
       newer_noncurrent_versions = var.newer_noncurrent_versions
@@ -80,6 +87,21 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       days_after_initiation = 1
     }
   }
+
+  # A pointer's own history, the way back when somebody damages it.
+  rule {
+    id     = "pointers"
+    status = var.noncurrent_days == 0 ? "Disabled" : "Enabled"
+
+    filter {
+      prefix = "pointers/"
+    }
+
+    noncurrent_version_expiration {
+      noncurrent_days           = max(var.noncurrent_days, 30)
+      newer_noncurrent_versions = var.newer_noncurrent_versions
+    }
+  }
 }
 
 resource "aws_s3_bucket_logging" "this" {
@@ -93,8 +115,13 @@ resource "aws_s3_bucket_logging" "this" {
 # A listing without it is a failed poll: a mistyped or emptied bucket deletes no DAG. Its encryption is the bucket's:
 # stated here too, it would be refused the day the bucket's changes.
 resource "aws_s3_object" "environment_marker" {
-  bucket       = module.closed.bucket
-  key          = "pointers/${var.environment}/_environment.json"
-  content      = jsonencode({ schema = 1, environment = var.environment })
+  bucket = module.closed.bucket
+  key    = "pointers/${var.environment}/_environment.json"
+  content = jsonencode({
+    schema      = 1
+    environment = var.environment
+    retention   = { days = var.noncurrent_days, versions = var.newer_noncurrent_versions }
+  })
+
   content_type = "application/json"
 }
