@@ -27,6 +27,14 @@ def reason(sync: Syncer, package: str = "sales") -> str:
     return sync.packages[package].reason
 
 
+def look_again(sync: Syncer) -> None:
+    """As if the pauses were over."""
+    for package in sync.packages.values():
+        package.retry_at = 0.0
+        for refusal in package.refused.values():
+            refusal.retry_at = None if refusal.retry_at is None else 0.0
+
+
 def leftovers(root: Path) -> list[str]:
     """What is in the store and belongs to no whole version."""
     store = root / ".store"

@@ -20,7 +20,6 @@ from dag_protocol import ProtocolError
 
 MEMORY_BYTES = 192 * 1024 * 1024  # two at once, beside dag-sync's own 64 MiB, stay below a container's limit of 512 MiB
 MATCHING_SECONDS = 1.0  # of CPU, for all patterns on all names: Airflow does the same at each refresh
-SMALLEST_ARCHIVE = 22
 MAX_TOLD = 300
 REFUSED, UNDECIDED = 1, 3
 
@@ -63,7 +62,7 @@ def _begin(path: str, seconds: int) -> None:
 def _check(file: Path, path: str) -> None:
     if protocol.is_ignore_file(path):
         protocol.check_ignore_file(path, file.read_bytes())
-    elif file.stat().st_size >= SMALLEST_ARCHIVE:
+    elif file.stat().st_size >= protocol.SMALLEST_ARCHIVE:
         protocol.check_zip(path, file)
     if path.endswith(".py"):
         _compile(file, path)

@@ -39,6 +39,7 @@ MAX_PACKAGE_BYTES = 64 * 1024 * 1024
 MAX_IGNORE_BYTES = 16 * 1024  # all ignore files of a package: Airflow tries each pattern on each name, again and again
 MAX_PATTERN = 1_000  # characters of a line in one: Airflow's own reading of it takes quadratic time
 MAX_STARS = 4  # `*` in one: each multiplies the time that a long name takes
+SMALLEST_ARCHIVE = 22  # bytes of a zip archive of nothing
 MAX_FILES = 2_000
 MAX_POINTER_BYTES = 64 * 1024
 MAX_MANIFEST_BYTES = 2 * 1024 * 1024

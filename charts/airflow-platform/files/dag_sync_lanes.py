@@ -40,7 +40,7 @@ class Lanes:
     """Does turns in threads.
 
     Args:
-        work: does one turn of the package of that name; returns whether it wants to go on in the slow lane.
+        work: does one turn of the package of that name; returns whether it must go on in the slow lane, once it was there not again.
     """
 
     def __init__(self, work: Callable[[str, Turn], bool]) -> None:
@@ -50,6 +50,7 @@ class Lanes:
         self._slow_until: dict[str, float] = {}
         self._busy: set[str] = set()
         self._change = Condition(Lock())
+        self._fatal: BaseException | None = None
 
     def busy(self, package: str) -> bool:
         """Whether it has a turn, or waits for one."""
@@ -63,20 +64,22 @@ class Lanes:
         (self._slow if slow else self._quick).submit(self._turn, package, slow)
 
     def wait(self, seconds: float | None) -> None:
-        """Wait until nobody has a turn, `seconds` at most; None: however long it takes."""
+        """Wait until nobody has a turn, `seconds` at most; None: however long it takes. What ended a turn is raised here."""
         with self._change:
             self._change.wait_for(lambda: not self._busy, seconds)
+        if self._fatal:
+            raise self._fatal
 
     def _turn(self, package: str, slow: bool) -> None:
         goes_on = False
         try:
             goes_on = self._work(package, Turn(time.monotonic() + (SLOW_SECONDS if slow else QUICK_SECONDS), slow))
-        finally:
-            if goes_on:
-                self._slow_until[package] = time.monotonic() + SLOW_FOR
-            if goes_on and not slow:
-                self._slow.submit(self._turn, package, True)
-            else:
-                with self._change:
-                    self._busy.discard(package)
-                    self._change.notify_all()
+        except BaseException as error:
+            self._fatal = error
+        if goes_on:
+            self._slow_until[package] = time.monotonic() + SLOW_FOR
+            self._slow.submit(self._turn, package, True)
+            return
+        with self._change:
+            self._busy.discard(package)
+            self._change.notify_all()

@@ -178,8 +178,9 @@ class Syncer:
                 self._look_at(package, turn)
             except Late:
                 package.action, package.reason = "failed", "not finished in its time; goes on at its next turn"
-                package.retry_at = _after(BACK_OFF, 1) if turn.slow else 0.0
-                return True
+                if not turn.slow:
+                    return True
+                package.retry_at = _after(BACK_OFF, 1)
             except Exception as error:  # of the bucket or the disk; and a fault of ours must not hold the others back
                 self._fail(package, error)
         with self._lock:
@@ -243,7 +244,7 @@ class Syncer:
             package.action = "removed"
             return None
         package.refused = {ref: why for ref, why in package.refused.items() if ref in pointer.candidates}
-        newer, package.action = package.reason, "unchanged"
+        newer = package.reason
         for ref in pointer.candidates:
             if ref in package.refused and package.refused[ref].stands:
                 continue

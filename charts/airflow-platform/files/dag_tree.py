@@ -206,7 +206,8 @@ class Tree:
             missing = self._reuse(manifest, staging)
             fetch([(file, staging / file.sha256) for file in missing])
             work = self._assemble(manifest, staging)
-            check_contents(work / "dags", [f.path for f in manifest.files], limits)
+            if any(_needs_check(file) for file in manifest.files):
+                check_contents(work / "dags", [f.path for f in manifest.files], limits)
             final = package_folder / manifest.version
             while final.exists():
                 final = package_folder / f"{manifest.version}.{_build_number(final) + 1}"
@@ -417,6 +418,10 @@ class Tree:
             return None
         folder = Path(os.path.normpath(self.link / target))
         return folder if folder.parent == self.store / "packages" / package else None
+
+
+def _needs_check(file: File) -> bool:
+    return file.path.endswith(".py") or protocol.is_ignore_file(file.path) or file.size >= protocol.SMALLEST_ARCHIVE
 
 
 def _link(blob: Path, target: Path) -> None:
