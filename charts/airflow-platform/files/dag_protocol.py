@@ -545,7 +545,7 @@ def meaning(
     """
     if pinned and (version_id == pinned.version_id or digest_matches):
         return "live"
-    if tag is None or was_live or tag in live_versions:
+    if tag is None or not re.fullmatch(VERSION_PATTERN, tag) or was_live or tag in live_versions:
         return "edit"
     if pinned_by_tag is not None and pinned_by_tag.version_id != version_id:
         return "edit"

@@ -232,7 +232,7 @@ class S3Store:
             # versitygw 1.8 takes a delete marker for an object here; AWS does not.
             if if_match or key in self.listing(key) or not self._is_deleted(key):
                 raise
-            if not tag:  # a document: without a condition two publishers would both hear that theirs is live
+            if key.startswith("pointers/"):  # without a condition two publishers would both hear that theirs is live
                 raise StoreError(
                     f"cannot write {key} in bucket {self.bucket}: it was deleted, and this store takes its delete marker for an "
                     "object; remove the marker (`aws s3api delete-object --version-id`), then run the command again"
