@@ -10,7 +10,8 @@ import dag_adopter
 import dag_protocol as protocol
 
 from .. import publishing
-from ..errors import Exit, Failure, identity
+from ..errors import Exit, Failure
+from ..identity import identity
 from ..place import Place, existing, in_bucket
 from ..printing import finding_lines, print_outcome, tried
 
