@@ -88,7 +88,7 @@ def test_dag_sync_needs_nothing_but_boto3_and_what_airflow_has() -> None:
         ("airflow", "locks/dev.txt", r"^apache-airflow==(\S+)"),
         (
             "python",
-            "packages/airflow_dag_publisher/src/airflow_dag_publisher/checking.py",
+            "packages/airflow_dag_publisher/src/airflow_dag_publisher/refusing.py",
             r'"--python-version", default="([^"]+)"',
         ),
         ("kubernetes_oldest", "charts/airflow-platform/Chart.yaml", r'^kubeVersion: ">=(\S+)-0"'),

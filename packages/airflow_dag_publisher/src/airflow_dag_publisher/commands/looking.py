@@ -13,9 +13,9 @@ from dag_protocol import ProtocolError
 from dag_store import Missing
 
 from .. import comparing, publishing, working_copy
-from ..checking import collected
 from ..place import Place, existing, in_bucket
 from ..printing import print_difference, print_drift, print_packages, print_version, print_versions
+from ..working_copy import collected
 
 
 @click.command()
