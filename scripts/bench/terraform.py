@@ -1,4 +1,4 @@
-"""How long Terraform plans an environment of many packages, before anything is there and when all of it is."""
+"""How long Terraform takes for an environment of many packages: the first plan, the apply, the plan when all of it is there."""
 
 from __future__ import annotations
 
