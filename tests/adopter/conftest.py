@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.local.packages import Memory
+from scripts.local.memory_store import Memory
 
 
 @pytest.fixture

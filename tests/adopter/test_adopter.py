@@ -20,8 +20,10 @@ import dag_protocol as protocol
 from airflow_dag_publisher import publishing, restore
 from dag_adopter import Adopter, Finding
 from dag_store import S3Store, StoreError
-from scripts.local.packages import PATIENCE, Memory, publish, session, wait_for, write
+from scripts.local.memory_store import Memory
+from scripts.local.packages import publish, session, write
 from scripts.local.s3_servers import S3Server
+from scripts.local.waiting import PATIENCE, wait_for
 from scripts.pinned import ROOT
 
 ONE, TWO = {"a.py": b"x = 1\n", "b.py": b"y = 1\n"}, {"a.py": b"x = 2\n", "c.py": b"z = 2\n"}

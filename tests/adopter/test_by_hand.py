@@ -12,7 +12,8 @@ import dag_protocol as protocol
 from airflow_dag_publisher import publishing
 from dag_adopter import Adopter, Finding
 from dag_store import S3Store
-from scripts.local.packages import Memory, hand_make, publish, session, wanted, write
+from scripts.local.memory_store import Memory
+from scripts.local.packages import hand_make, publish, session, wanted, write
 from scripts.local.s3_servers import S3Server
 
 PREFIX = "dev/sales/dags/"

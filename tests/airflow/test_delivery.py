@@ -21,8 +21,9 @@ from airflow_dag_publisher import publishing, restore, rollback
 from airflow_dag_publisher.validate import collect
 from dag_store import S3Store
 from scripts.local.airflow import Airflow, Dag, stop
-from scripts.local.packages import PATIENCE, hand_make, publish, session, wait_for
+from scripts.local.packages import hand_make, publish, session
 from scripts.local.s3_servers import S3Server
+from scripts.local.waiting import PATIENCE, wait_for
 
 ROOT = Path(__file__).parents[2]
 DAG_SYNC = ROOT / "charts" / "airflow-platform" / "files" / "dag_sync.py"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import dag_contents
 import dag_protocol as protocol
 from dag_protocol import ProtocolError, VersionRef
-from scripts.local.packages import Memory, hand_make, publish, write
+from scripts.local.memory_store import Memory
+from scripts.local.packages import hand_make, publish, write
 from tests.dag_sync.inside import action, leftovers, look_again, reason, snapshot, syncer
 from tests.helpers.dag_sync import served
 

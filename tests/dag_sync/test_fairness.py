@@ -21,8 +21,10 @@ from dag_protocol import ProtocolError
 from dag_store import S3Store
 from dag_tree import Budget
 from scripts.local.fault_proxy import FaultProxy
-from scripts.local.packages import PATIENCE, Memory, hand_make, publish, wait_for
+from scripts.local.memory_store import Memory
+from scripts.local.packages import hand_make, publish
 from scripts.local.ports import free_port
+from scripts.local.waiting import PATIENCE, wait_for
 from tests.dag_sync.inside import action, look_again, reason, syncer
 from tests.helpers.dag_sync import Process, get, served
 

@@ -17,8 +17,10 @@ from dag_store import S3Store, client_config
 from dag_sync_syncer import Syncer
 from dag_tree import Budget
 from scripts.local.fault_proxy import FaultProxy, Seen
-from scripts.local.packages import Memory, publish, wait_for, write
+from scripts.local.memory_store import Memory
+from scripts.local.packages import publish, write
 from scripts.local.s3_servers import KEYS
+from scripts.local.waiting import wait_for
 from tests.dag_sync.inside import action, leftovers, reason, syncer
 from tests.helpers.dag_sync import Process, served
 

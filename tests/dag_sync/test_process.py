@@ -23,9 +23,11 @@ from airflow_dag_publisher import publishing, restore, rollback
 from dag_store import S3Store
 from dag_tree import ROOT_IGNORE
 from scripts.local.fault_proxy import FaultProxy
-from scripts.local.packages import PATIENCE, Memory, hand_make, publish, session, wait_for, write
+from scripts.local.memory_store import Memory
+from scripts.local.packages import hand_make, publish, session, write
 from scripts.local.ports import free_port
 from scripts.local.s3_servers import S3Server
+from scripts.local.waiting import PATIENCE, wait_for
 from tests.dag_sync.inside import action, reason, syncer
 from tests.helpers.dag_sync import DAG_SYNC, Process, get, served
 

@@ -22,7 +22,8 @@ from airflow_dag_publisher import publishing, restore, rollback
 from airflow_dag_publisher.publishing import Wanted
 from dag_package import LostRace, Session
 from dag_store import StoreError, Unanswered
-from scripts.local.memory_store import MemoryStore, Paused, Replay, Request
+from scripts.local.memory_store import MemoryStore
+from tests.protocol.replay import Paused, Replay, Request
 
 FILES = "dev/sales/dags/"
 STATES_IN_PART = 6_000  # states of a pair, where not all are to be seen

@@ -11,7 +11,8 @@ import dag_package
 import dag_protocol as protocol
 from airflow_dag_publisher import comparing, publishing, restore, rollback
 from dag_adopter import Adopter
-from scripts.local.packages import Memory, publish, session, wanted
+from scripts.local.memory_store import Memory
+from scripts.local.packages import publish, session, wanted
 
 ONE, TWO, THREE = ({"a.py": b"x = %d\n" % n, "b.py": b"y = 1\n"} for n in (1, 2, 3))
 POINTER = protocol.pointer_key("dev", "sales")

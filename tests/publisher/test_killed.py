@@ -14,8 +14,9 @@ import dag_protocol as protocol
 from airflow_dag_publisher import publishing, restore
 from dag_store import S3Store
 from scripts.local.fault_proxy import FaultProxy, Seen
-from scripts.local.packages import PATIENCE, publish, session, wait_for, write
+from scripts.local.packages import publish, session, write
 from scripts.local.s3_servers import S3Server
+from scripts.local.waiting import PATIENCE, wait_for
 from tests.helpers.forks import Forks
 
 Files = dict[str, bytes]

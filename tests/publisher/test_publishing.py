@@ -12,7 +12,8 @@ from airflow_dag_publisher import publishing, restore
 from airflow_dag_publisher.publishing import Wanted
 from dag_package import LostRace
 from dag_store import Conflict, Missing, StoreError, Unanswered
-from scripts.local.packages import Memory, publish, session, wanted, write
+from scripts.local.memory_store import Memory
+from scripts.local.packages import publish, session, wanted, write
 
 ONE, TWO = {"a.py": b"x = 1\n", "b.py": b"y = 1\n"}, {"a.py": b"x = 2\n", "c.py": b"z = 2\n"}
 PREFIX = protocol.files_prefix("dev", "sales")

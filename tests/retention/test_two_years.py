@@ -20,8 +20,8 @@ from dag_adopter import Adopter
 from dag_package import Session
 from dag_retention import Retention
 from dag_store import Missing, PastVersion, StoreError
-from scripts.local.memory_store import Version
-from scripts.local.packages import MARKER, Memory, wanted
+from scripts.local.memory_store import MARKER, Memory, Version
+from scripts.local.packages import wanted
 
 NIGHTS = 2 * 365
 START = datetime(2026, 1, 1, tzinfo=UTC)

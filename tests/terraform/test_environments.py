@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from botocore.exceptions import ClientError
 
-from scripts.local.terraform import Manage
+from scripts.local.manage_sh import Manage
 from scripts.pinned import ROOT
 from tests.helpers.needs import needs_terraform
 from tests.terraform.conftest import Built

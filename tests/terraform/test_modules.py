@@ -5,7 +5,8 @@ import json
 import pytest
 import tftest
 
-from scripts.local.terraform import TERRAFORM, Modules, statements
+from scripts.local.plans import statements
+from scripts.local.terraform import TERRAFORM, Modules
 from tests.helpers.needs import needs_terraform
 from tests.terraform.policy import allows
 

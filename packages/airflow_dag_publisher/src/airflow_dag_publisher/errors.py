@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 
-import boto3
 import click
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
 import dag_package
 import dag_store
@@ -74,34 +70,3 @@ def translated(error: Exception, where: str, identity: Callable[[bool], str]) ->
     message = str(error).rstrip(".")
     who = identity(code not in (Exit.NO_ANSWER, Exit.UNKNOWN))
     return Failure(f"{message} [{where}, as {who}]", code)
-
-
-def identity(endpoint_url: str | None, ask: bool = True) -> str:
-    """Who the credentials are: an ARN, or the access key where nobody tells more, or nobody.
-
-    Args:
-        endpoint_url: of a server that is not AWS's.
-        ask: whether to ask STS; pointless where nothing answers.
-    """
-    try:
-        session = boto3.Session()
-        credentials = session.get_credentials()
-        if credentials is None:
-            return "nobody: no credentials were found"
-        if not ask:
-            return f"access key {credentials.access_key}"
-        config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
-        sts = session.client(
-            "sts", endpoint_url=endpoint_url, config=config, region_name=session.region_name or "us-east-1"
-        )
-        try:
-            return str(sts.get_caller_identity()["Arn"])
-        except (ClientError, BotoCoreError, ResponseParserError, KeyError):
-            return f"access key {credentials.access_key}"
-    except (
-        BotoCoreError,
-        ClientError,
-        OSError,
-        ValueError,
-    ) as error:  # OSError: a token or a program that is not there
-        return f"nobody: {error}"

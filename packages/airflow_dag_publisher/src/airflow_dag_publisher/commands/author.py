@@ -14,14 +14,15 @@ from dag_protocol import ProtocolError
 from dag_store import StoreError
 
 from .. import publishing, rollback, working_copy
-from ..checking import check_options, collected, file_options, refuse_invalid, validated
 from ..configmap import check_files, manifest
 from ..console import out, progress_bar
 from ..errors import Exit, Failure
 from ..place import OUTPUT, PACKAGE, Place, in_bucket
 from ..printing import print_outcome, print_report
 from ..publishing import Wanted
+from ..refusing import check_options, refuse_invalid, validated
 from ..store_check import refuse_unfit
+from ..working_copy import collected, file_options
 
 
 def _namespace(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -33,6 +34,7 @@ def _namespace(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.command()
 @PACKAGE
 @file_options
+@check_options
 @OUTPUT
 def validate(package: str, output: str, **options: Any) -> None:
     """Check a package and tell everything that is wrong with it at once."""
@@ -47,6 +49,7 @@ def validate(package: str, output: str, **options: Any) -> None:
 
 @click.command()
 @file_options
+@check_options
 @click.option("--no-validate", is_flag=True, help="Publish without any check of the DAGs. Loud.")
 @click.option("--source", help="Commit that the files are from. Default: what CI's variables or git say.")
 @in_bucket(dry_run=True)

@@ -10,7 +10,8 @@ import click
 import dag_adopter
 import dag_protocol as protocol
 
-from ..errors import Exit, Failure, identity
+from ..errors import Exit, Failure
+from ..identity import identity
 from ..judging import refusal
 from ..place import Place, existing, in_bucket
 from ..printing import print_outcome, tried

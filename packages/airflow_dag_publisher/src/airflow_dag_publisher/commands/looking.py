@@ -15,11 +15,11 @@ from dag_protocol import Manifest, ProtocolError
 from dag_store import Missing
 
 from .. import comparing, store_check, working_copy
-from ..checking import collected
 from ..console import table_of
 from ..errors import Exit, Failure
 from ..place import Place, existing, in_bucket
 from ..rollback import find_version
+from ..working_copy import collected
 
 
 @click.command()
