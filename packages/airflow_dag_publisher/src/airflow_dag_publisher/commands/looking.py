@@ -121,15 +121,15 @@ def diff(place: Place, versions: tuple[str, ...], dags_dir: Path | None, patch: 
 @click.command("check-store")
 @in_bucket(package=False)
 @click.option(
-    "--package-name", "package", help="Use the place of this package. Default: the environment's, for an operator."
+    "--package-name", "of", help="Use the place of this package. Default: the environment's, for an operator."
 )
-def check_store(place: Place, package: str | None) -> None:
+def check_store(place: Place, of: str | None) -> None:
     """Try whether the bucket does what publishing needs: conditions, versions, listings that are up to date.
 
     Writes one small object among the manifests, which nobody reads.
     """
     protocol.check_environment(place.environment)
-    prefix = protocol.manifests_prefix(place.environment, package) if package else f"manifests/{place.environment}/"
+    prefix = protocol.manifests_prefix(place.environment, of) if of else f"manifests/{place.environment}/"
     checks = store_check.check_store(place.store(writes=True), prefix)
     table = table_of("the store must", "result")
     for check in checks:
