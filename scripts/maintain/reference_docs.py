@@ -25,6 +25,7 @@ EXITS = {
     Exit.LOST_RACE: "somebody else's version became live first; nothing of this one is served",
     Exit.NO_ANSWER: "no network, a time-out or a server error; what was live still is",
     Exit.UNKNOWN: "the commit was sent and no answer came: look with `show`",
+    Exit.TOO_OLD: "the bucket holds documents of a newer schema: upgrade this program; nothing was written",
     Exit.INTERRUPTED: "interrupted; what was live still is",
 }
 

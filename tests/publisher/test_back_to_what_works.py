@@ -83,3 +83,16 @@ def test_the_command_says_what_it_passed_over(command: Command, bucket: S3Store)
     done = command("rollback", "--package-name", "sales")
     assert done.code == 0 and f"{bad} is passed over" in done.out and f"with the contents of {good}" in done.out
     command("rollback", "--package-name", "sales", "--to", bad).failed(1, bad, "would not be served")
+
+
+def test_versions_says_which_are_out_of_reach(command: Command, bucket: S3Store):
+    lost = publish(bucket, {"a.py": b"x = 'lost'\n"})
+    kept = publish(bucket, NOW)
+    oldest = bucket.past("dev/sales/dags/a.py")[-1]
+    bucket.client.delete_object(Bucket=bucket.bucket, Key=oldest.key, VersionId=oldest.version_id)
+    rows = {
+        row["version"]: row["out_of_reach"]
+        for row in command("versions", "--package-name", "sales", "--output", "json").json
+    }
+    assert rows == {lost: True, kept: False}
+    assert f"{lost} (out of reach)" in command("versions", "--package-name", "sales").out

@@ -36,7 +36,13 @@ def versions(place: Place, limit: int) -> None:
             manifests.append(manifest)
     except (Missing, ProtocolError) as error:
         gap = f"older versions are out of reach: {error}"
-    print_versions(place, manifests, live.removed, gap)
+    print_versions(place, manifests, live.removed, gap, _out_of_reach(session, manifests))
+
+
+def _out_of_reach(session: dag_package.Session, manifests: list[Manifest]) -> frozenset[str]:
+    """Versions that cannot be brought back any more: bytes of theirs are gone from the bucket."""
+    there = {past.version_id for past in session.store.past(session.prefix) if not past.deleted}
+    return frozenset(m.version for m in manifests if any(file.version_id not in there for file in m.files))
 
 
 @click.command()
@@ -155,14 +161,20 @@ def kind_of(manifest: Manifest) -> str:
     return f"{manifest.kind} of {manifest.of}" if manifest.of else manifest.kind
 
 
-def print_versions(place: Place, manifests: list[Manifest], removed: bool, gap: str) -> None:
-    """A package's versions, newest first, and why older ones are not among them."""
+def print_versions(
+    place: Place, manifests: list[Manifest], removed: bool, gap: str, out_of_reach: frozenset[str]
+) -> None:
+    """A package's versions, newest first, which of them cannot be brought back, and why older ones are not among them."""
     table = table_of("version", "kind", "created", "files", "source", "by")
     for m in manifests:
         state = " (removed)" if removed else " (live)"
-        name = m.version + (state if m is manifests[0] else "")
+        name = (
+            m.version + (state if m is manifests[0] else "") + (" (out of reach)" if m.version in out_of_reach else "")
+        )
         table.add_row(name, kind_of(m), m.created, str(len(m.files)), m.source[:12], m.publisher)
-    place.print([brief(m) for m in manifests], table, *([gap] if gap else []))
+    place.print(
+        [{**brief(m), "out_of_reach": m.version in out_of_reach} for m in manifests], table, *([gap] if gap else [])
+    )
 
 
 def print_version(place: Place, manifest: Manifest, state: str) -> None:
