@@ -379,7 +379,7 @@ def test_the_cluster_s_program_adopts_and_ends_at_a_signal(moto: S3Server, bucke
     env = {"PATH": os.environ["PATH"], **moto.environment, "DAG_SYNC_BUCKET": bucket.bucket, "DAG_SYNC_ENVIRONMENT": "dev",
            "DAG_ADOPTER_INTERVAL": "1", "DAG_ADOPTER_HEARTBEAT": str(tmp_path / "heartbeat")}  # fmt: skip
     write(bucket, PREFIX + "a.py", b"x = 1\n# by hand\n")
-    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); import dag_adopter; dag_adopter.watch.__defaults__ = (0.1, 0.1, None, None, lambda packages: None); sys.exit(dag_adopter.main())"
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); import dag_adopter; dag_adopter.watch.__defaults__ = (0.1, 0.1, None, None, lambda findings: None); sys.exit(dag_adopter.main())"
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(program.parent)], env=env, stdout=subprocess.PIPE, text=True
     )

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+import dag_adopter
 import dag_package
 import dag_protocol as protocol
-from airflow_dag_publisher import publishing
+from airflow_dag_publisher import publishing, restore
 from dag_adopter import Adopter, Finding
 from dag_store import S3Store
 from scripts.local.memory_store import Memory
@@ -171,3 +172,20 @@ def test_one_package_with_a_heap_of_objects_costs_the_adopter_a_page(memory: Mem
     before, findings = Adopter(memory, "dev").look({})
     assert {f.package: bool(f.problem) for f in findings} == {"heap": True, "sales": False}
     assert sum(pages) < 2 * protocol.MAX_FILES and all(len(digest) == 64 for digest in before.values())
+
+
+def test_a_live_file_that_is_not_current_is_counted(memory: Memory):
+    """The value that an alert needs: such bytes are kept by nothing but retention."""
+    for n in range(4):
+        publish(memory, {f"{name}.py": b"x = %d\n" % n for name in ("covered", "deleted", "refused", "fine")})
+    memory.write(PREFIX + "covered.py", b"half\n", protocol.new_version())
+    memory.write(PREFIX + "deleted.py", None)
+    memory.write(PREFIX + "refused.py", b"PK\x05\x06" + b"\0" * 18)
+    finding = look(memory)
+    assert finding.noncurrent == ("covered.py", "deleted.py", "refused.py")
+    metrics = dag_adopter.Metrics()
+    metrics.findings = [finding, Finding('x"} 1\n', noncurrent=("a",))]
+    assert 'dag_adopter_live_objects_noncurrent{package="sales"} 3' in metrics.text().splitlines()
+    assert not any(line.startswith("dag_adopter_") and "x" + '"' in line for line in metrics.text().splitlines())
+    restore.repair(session(memory))
+    assert look(memory).noncurrent == ()

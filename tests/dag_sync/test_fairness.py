@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import dag_contents
+import dag_http
 import dag_protocol as protocol
 import dag_sync_http
 import dag_sync_lanes
@@ -267,8 +268,8 @@ def test_a_connection_that_says_nothing_is_closed_and_more_than_so_many_are_refu
     memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Adversary 12: each was a thread for ever."""
-    monkeypatch.setattr(dag_sync_http, "MAX_CONNECTIONS", 2)
-    monkeypatch.setattr(dag_sync_http, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(dag_http, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(dag_http, "IDLE_SECONDS", 0.5)
     sync = syncer(tmp_path, memory)
     loop: Any = type("Loop", (), {"turning": True})()
     server = dag_sync_http.serve_http("127.0.0.1:0", sync, loop)

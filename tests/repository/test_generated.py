@@ -71,7 +71,7 @@ def test_the_publisher_ships_the_chart_s_own_modules(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name: archive.read(name) for name in archive.namelist() if name.startswith("dag_")}
     assert set(shipped) == {
-        "dag_protocol.py", "dag_store.py", "dag_package.py", "dag_adopter.py", "dag_retention.py", "dag_contents.py", "dag_check.py",
+        "dag_protocol.py", "dag_store.py", "dag_package.py", "dag_adopter.py", "dag_retention.py", "dag_contents.py", "dag_check.py", "dag_http.py",
     }  # fmt: skip
     assert shipped == {name: (CHART_FILES / name).read_bytes() for name in shipped}
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import dag_package
 import dag_protocol as protocol
+from dag_http import serve
 from dag_package import Live, Session
 from dag_protocol import ProtocolError
 from dag_retention import Round
@@ -42,6 +43,9 @@ class Finding:
     deleted: tuple[str, ...] = ()
     orphans: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
+    noncurrent: tuple[
+        str, ...
+    ] = ()  # live files whose bytes are not the current object: nothing but retention keeps them
     adopted: str | None = None  # the version that was made
     waiting: bool = False  # edits that are still changing
     problem: str = ""
@@ -171,7 +175,9 @@ def _adopt(session: Session, keys: Mapping[str, Listed], has_pointer: bool, sett
     live = dag_package.read_live(session) if has_pointer else Live()
     found = dag_package.survey(session, live, keys, thorough=False)
     edits = tuple(sorted(found.edits)) if not live.removed else ()
-    finding = Finding(session.package, edits, found.deleted, found.orphans, found.refused)
+    covered = {path for path in live.files if found.meanings.get(path) == "orphan" or path in found.refused}
+    noncurrent = tuple(sorted(covered | set(found.deleted)))
+    finding = Finding(session.package, edits, found.deleted, found.orphans, found.refused, noncurrent)
     if live.pointer is None and found.orphans:
         # A first publish under way, or a pointer deleted by hand: what is here is not known to be whole.
         finding.problem = "there is no pointer, and files of a publish are here: `publish` or `repair` makes it whole"
@@ -187,10 +193,10 @@ def _adopt(session: Session, keys: Mapping[str, Listed], has_pointer: bool, sett
 
 def watch(adopter: Adopter, tell: Callable[[Finding], None], period: float = PERIOD, settle: float = SETTLE,
           stop: threading.Event | None = None, heartbeat: Path | None = None,
-          then: Callable[[list[str]], None] = lambda _packages: None) -> None:  # fmt: skip
+          then: Callable[[list[Finding]], None] = lambda _findings: None) -> None:  # fmt: skip
     """Look until `stop` is set: each `period` seconds, and again after `settle` while something is being edited.
 
-    `then` is called after each look, with the names of the packages. `heartbeat` is touched after each look, good or bad: a liveness probe sees by its age whether the loop turns.
+    `then` is called after each good look, with what it found. `heartbeat` is touched after each look, good or bad: a liveness probe sees by its age whether the loop turns.
     """
     stop = stop or threading.Event()
     before: dict[str, str] = {}
@@ -199,6 +205,7 @@ def watch(adopter: Adopter, tell: Callable[[Finding], None], period: float = PER
         waiting = False
         try:
             before, findings = adopter.look(before)
+            then(findings)
         except (StoreError, ProtocolError) as error:
             findings = [Finding("-", problem=str(error))]
         for finding in findings:
@@ -207,7 +214,6 @@ def watch(adopter: Adopter, tell: Callable[[Finding], None], period: float = PER
                 told[finding.package] = finding
                 if not finding.quiet or finding.adopted:
                     tell(finding)
-        then([finding.package for finding in findings if finding.package != "-"])
         if heartbeat:
             heartbeat.touch()
         stop.wait(settle if waiting else period)
@@ -222,6 +228,34 @@ def expire_in(retention: Round, packages: list[str]) -> None:
         return
     if result and result[1]:
         print(_line("may be deleted by the bucket's rule", package=result[0], objects=result[1]), flush=True)
+
+
+class Metrics:
+    """What the last pass saw, as Prometheus reads it."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.last_pass = 0.0
+
+    def text(self) -> str:
+        """The numbers in Prometheus' text format."""
+        lines = [
+            "# HELP dag_adopter_last_pass_timestamp_seconds Unix time of the last pass that read the bucket.",
+            "# TYPE dag_adopter_last_pass_timestamp_seconds gauge",
+            f"dag_adopter_last_pass_timestamp_seconds {self.last_pass:.17g}",
+        ]
+        for name, about, counted in (
+            ("live_objects_noncurrent", "Live files whose bytes are not the current object.", [len(f.noncurrent) for f in self.findings]),
+            ("edits_refused", "Edits by hand that break a rule.", [len(f.refused) for f in self.findings]),
+            ("problems", "1 where the package could not be looked at.", [int(bool(f.problem)) for f in self.findings]),
+        ):  # fmt: skip
+            lines += [f"# HELP dag_adopter_{name} {about}", f"# TYPE dag_adopter_{name} gauge"]
+            lines += [
+                f'dag_adopter_{name}{{package="{finding.package}"}} {count}'
+                for finding, count in zip(self.findings, counted, strict=True)
+                if finding.package.isidentifier()  # a hostile key must not become a label
+            ]
+        return "\n".join(lines) + "\n"
 
 
 def log_line(finding: Finding) -> str:
@@ -257,6 +291,11 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("DAG_ADOPTER_HEARTBEAT"),
         help="file that is touched after each pass (DAG_ADOPTER_HEARTBEAT)",
     )
+    parser.add_argument(
+        "--http-bind",
+        default=os.environ.get("DAG_ADOPTER_HTTP_BIND"),
+        help="address for /metrics, like :9104 (DAG_ADOPTER_HTTP_BIND)",
+    )
     parser.add_argument("--one-time", action="store_true", help="two listings, then end")
     return parser
 
@@ -274,9 +313,16 @@ def main(argv: Iterable[str] | None = None) -> int:
         store = S3Store(args.bucket)
         adopter = Adopter(store, args.environment)
         if not args.one_time:
-            retention = Round(store, args.environment)
+            retention, metrics = Round(store, args.environment), Metrics()
+
+            def after_look(findings: list[Finding]) -> None:
+                metrics.findings, metrics.last_pass = findings, time.time()
+                expire_in(retention, [finding.package for finding in findings])
+
+            if args.http_bind:
+                serve(args.http_bind, {"/metrics": lambda: (200, metrics.text())})
             watch(adopter, lambda finding: print(log_line(finding), flush=True), args.period, heartbeat=args.heartbeat,
-                  then=lambda packages: expire_in(retention, packages))  # fmt: skip
+                  then=after_look)  # fmt: skip
             return 0
         before, _ = adopter.look({})
         time.sleep(SETTLE)
@@ -284,7 +330,7 @@ def main(argv: Iterable[str] | None = None) -> int:
         for finding in findings:
             print(log_line(finding), flush=True)
         return 1 if any(finding.problem for finding in findings) else 0
-    except (StoreError, ProtocolError) as error:
+    except (OSError, StoreError, ValueError) as error:
         print(log_line(Finding("-", problem=str(error))), flush=True)
         return 1
 

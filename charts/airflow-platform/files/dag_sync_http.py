@@ -1,17 +1,12 @@
-"""Health, readiness and metrics over HTTP, whoever connects and says nothing."""
+"""dag-sync's health, readiness and metrics."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Iterable
 
+from dag_http import Server, serve
 from dag_sync_loop import Loop
 from dag_sync_syncer import Syncer
-
-IDLE_SECONDS = 10.0  # then a connection that asks nothing is closed
-MAX_CONNECTIONS = 32
 
 
 def metrics(syncer: Syncer) -> str:
@@ -53,52 +48,13 @@ def _plain(name: str) -> bool:
     return name.isidentifier()  # a hostile key must not become a label
 
 
-class Server(ThreadingHTTPServer):
-    """A thread for each connection, up to a number: one more is closed at once."""
-
-    daemon_threads = True
-
-    def __init__(self, *args: Any) -> None:
-        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        super().__init__(*args)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """See socketserver."""
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """See socketserver."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-
-def serve_http(bind: str, syncer: Syncer, loop: Loop) -> ThreadingHTTPServer:
+def serve_http(bind: str, syncer: Syncer, loop: Loop) -> Server:
     """Serve /healthz (the loop turns), /readyz (first sync done) and /metrics in a thread. Raises OSError, ValueError."""
-
-    class Handler(BaseHTTPRequestHandler):
-        timeout = IDLE_SECONDS
-
-        def do_GET(self) -> None:
-            answers: dict[str, Callable[[], tuple[int, str]]] = {
-                "/healthz": lambda: (200, "ok\n") if loop.turning else (503, "the loop stands still\n"),
-                "/readyz": lambda: (200, "ok\n") if syncer.ready else (503, "the first sync is not done\n"),
-                "/metrics": lambda: (200, metrics(syncer)),
-            }
-            status, text = answers.get(self.path, lambda: (404, "there are /healthz, /readyz and /metrics\n"))()
-            self.send_response(status)
-            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    host, _, port = bind.rpartition(":")
-    server = Server((host, int(port)), Handler)
-    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
-    return server
+    return serve(
+        bind,
+        {
+            "/healthz": lambda: (200, "ok\n") if loop.turning else (503, "the loop stands still\n"),
+            "/readyz": lambda: (200, "ok\n") if syncer.ready else (503, "the first sync is not done\n"),
+            "/metrics": lambda: (200, metrics(syncer)),
+        },
+    )
