@@ -23,6 +23,8 @@ CALLS: dict[str, Callable[[S3Store], Any]] = {
     "listing": lambda s: s.listing("dev/"), "past": lambda s: s.past("dev/"), "head": lambda s: s.head(KEY),
     "get": lambda s: s.get(KEY, 10), "version": lambda s: s.get(KEY, 10, "v"), "stream": lambda s: list(s.stream(KEY, "v", 10)),
     "put": lambda s: s.put(KEY, b"x"), "delete": lambda s: s.delete(KEY, '"e"'), "versioning": lambda s: s.check_versioning(),
+    "page": lambda s: s.page("dev/", ""), "each_past": lambda s: list(s.each_past("dev/")), "expire": lambda s: s.expire(KEY, "v"),
+    "keep": lambda s: s.keep(KEY, "v"),
 }  # fmt: skip
 
 
@@ -138,7 +140,10 @@ def check(call: str, result: Any) -> None:
     """What the call promises."""
     if call == "listing":
         assert all(isinstance(k, str) and isinstance(v, Listed) and isinstance(v.size, int) for k, v in result.items())
-    elif call == "past":
+    elif call == "page":
+        check("listing", result[0])
+        assert isinstance(result[1], bool)
+    elif call in ("past", "each_past"):
         assert all(isinstance(v, PastVersion) and isinstance(v.version_id, str) for v in result)
     elif call in ("head", "put"):
         assert result is None or (isinstance(result, Stored) and isinstance(result.etag, str))
