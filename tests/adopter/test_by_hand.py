@@ -174,6 +174,47 @@ def test_one_package_with_a_heap_of_objects_costs_the_adopter_a_page(memory: Mem
     assert sum(pages) < 2 * protocol.MAX_FILES and all(len(digest) == 64 for digest in before.values())
 
 
+def test_a_heap_with_any_names_is_stepped_over(memory: Memory):
+    """A name behind the last character that there is was met again, for ever, and nobody's edits were looked at."""
+    for n in range(protocol.MAX_FILES + 1):
+        memory.write(f"dev/heap/dags/{n}.py", b"")
+    for name in ("\U0010ffff", "\U0010ffffx", "\U0010ffff/\U0010ffff\U0010ffff"):
+        memory.write(f"dev/heap/dags/{name}", b"")
+    published(memory, 1)
+    write(memory, PREFIX + "a.py", b"x = 'hand'\n")
+    pages = 0
+    real = memory.page
+
+    def page(prefix: str, after: str) -> Any:
+        nonlocal pages
+        pages += 1
+        assert pages < 20, "it goes round and round"
+        return real(prefix, after)
+
+    memory.page = page  # type: ignore[method-assign]
+    assert look(memory).adopted
+
+
+def test_a_package_of_too_many_bytes_is_refused_without_reading_them(memory: Memory, monkeypatch: pytest.MonkeyPatch):
+    published(memory, 1)
+    monkeypatch.setattr(dag_adopter, "MAX_BYTES", 1000)
+    write(memory, PREFIX + "a.csv", b"," * 600)
+    write(memory, PREFIX + "b.csv", b"," * 600)
+    reads: list[str] = []
+    real = memory.get
+    memory.get = lambda key, *more: (reads.append(key), real(key, *more))[1]  # type: ignore[method-assign,func-returns-value]
+    assert "more bytes" in look(memory).problem and not [key for key in reads if key.endswith(".csv")]
+
+
+def test_one_file_over_its_limit_is_refused_without_reading_it(memory: Memory):
+    published(memory, 1)
+    write(memory, PREFIX + "big.py", b"#" * (protocol.MAX_PYTHON_BYTES + 1))
+    reads: list[str] = []
+    real = memory.get
+    memory.get = lambda key, *more: (reads.append(key), real(key, *more))[1]  # type: ignore[method-assign,func-returns-value]
+    assert "big.py" in look(memory).refused and PREFIX + "big.py" not in reads
+
+
 def test_a_live_file_that_is_not_current_is_counted(memory: Memory):
     """The value that an alert needs: such bytes are kept by nothing but retention."""
     for n in range(4):

@@ -343,3 +343,94 @@ def publish_over(memory: Memory) -> dict[str, bytes]:
     files = {"a.py": b"x = 5\n"}
     hand_make(memory, files)
     return files
+
+
+def gone(memory: Memory, files: dict[str, bytes]) -> None:
+    """Publish a version whose bytes are not there."""
+    publish(memory, files)
+    key = "dev/sales/dags/a.py"
+    memory.objects[key] = tuple(v for v in memory.objects[key] if v.data != files["a.py"])
+
+
+def test_what_mends_a_refused_version_is_served_at_once(tmp_path: Path, memory: Memory):
+    publish(memory, ONE)
+    sync = syncer(tmp_path, memory)
+    sync.poll()
+    gone(memory, {"a.py": b"x = 'gone'\n"})
+    for _ in range(6):
+        sync.poll()
+        look_again(sync)
+    sync.poll()
+    for files in (TWO, {"a.py": b"x = 3\n"}, {"a.py": b"x = 4\n"}):
+        publish(memory, files)
+        sync.poll()
+        assert served(tmp_path) == files
+    look_again(sync)
+    gets: list[str] = []
+    real = memory.get
+    memory.get = lambda key, *more: (gets.append(key), real(key, *more))[1]  # type: ignore[method-assign,func-returns-value]
+    assert sync.poll() and gets == [], "an old refusal behind what is served is nobody's business"
+
+
+def test_what_mends_a_broken_pointer_is_served_at_once(tmp_path: Path, memory: Memory):
+    publish(memory, ONE)
+    sync = syncer(tmp_path, memory)
+    sync.poll()
+    for n in range(4):
+        memory.write(protocol.pointer_key("dev", "sales"), b"{%d" % n)
+        sync.poll()
+        look_again(sync)
+    assert action(sync) == "refused"
+    publish(memory, TWO)
+    sync.poll()
+    assert served(tmp_path) == TWO
+
+
+def test_a_new_pod_serves_an_older_version_while_the_newest_takes_long(
+    tmp_path: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(dag_sync_lanes, "QUICK_SECONDS", 0.2)
+    monkeypatch.setattr(dag_sync_lanes, "SLOW_SECONDS", (5.0, 60.0))
+    last = publish(memory, ONE)
+    slow_checks(tmp_path, monkeypatch, "bomb.py")
+    hand_make(memory, {"bomb.py": b"b = 1\n"}, previous=last)
+    sync = syncer(tmp_path / "dags", memory)
+    wait_for(lambda: (sync.poll(patience=0.1), served(tmp_path / "dags") == ONE)[1])
+    old = syncer(tmp_path / "dags", memory)  # restarted with it on its disk
+    old.poll(patience=0.0)
+    assert served(tmp_path / "dags") == ONE
+
+
+def test_many_pointers_of_a_newer_schema_are_read_up_to_a_number(tmp_path: Path, memory: Memory):
+    last = publish(memory, ONE)
+    for _ in range(60):
+        last_document = hand_make(memory, TWO, pointer_changes={"schema": 2})
+    assert last and last_document
+    sync = syncer(tmp_path, memory)
+    gets: list[str] = []
+    real = memory.get
+    memory.get = lambda key, *more: (gets.append(key), real(key, *more))[1]  # type: ignore[method-assign,func-returns-value]
+    sync.poll()
+    assert len(gets) <= protocol.MAX_PAST_POINTERS + 1 and action(sync) == "refused"
+
+
+def test_what_became_live_meanwhile_does_not_give_way(tmp_path: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch):
+    """A version is looked at as retired, and is served when its package can be locked."""
+    publish(memory, ONE)
+    sync = syncer(tmp_path, memory, budget=Budget(1024**3, 12))
+    sync.poll()
+    publish(memory, {f"{n}.txt": b"%d" % n for n in range(3)})
+    sync.poll()
+    tree, real = sync.tree, sync.tree._holdings
+    retired = tree._retired("sales")
+    assert len(retired) == 1
+
+    def holdings() -> Any:
+        found = real()
+        tree.flip("sales", retired[0])  # between the look and the lock
+        return found
+
+    monkeypatch.setattr(tree, "_holdings", holdings)
+    tree._give_way("other")
+    serving = tree.serving("sales")
+    assert serving == retired[0] and (serving / "dags").is_dir()

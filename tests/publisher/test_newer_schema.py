@@ -48,6 +48,11 @@ def test_the_adopter_leaves_a_newer_package_alone_and_goes_on_with_the_others():
     assert memory.objects[protocol.pointer_key("dev", "sales")] == sales_before
 
 
+def test_adopt_says_which_program_is_too_old(command: Command, bucket: S3Store):
+    hand_make(bucket, ONE, pointer_changes={"schema": 2})
+    command("adopt").failed(9, "schema 2", "upgrade")
+
+
 def test_list_shows_the_others_and_says_of_the_newer_one_what_it_is(command: Command, bucket: S3Store):
     hand_make(bucket, ONE, pointer_changes={"schema": 2})
     publish(bucket, ONE, "finance")

@@ -92,7 +92,7 @@ def test_dag_sync_needs_nothing_but_boto3_and_what_airflow_has() -> None:
         (
             "python",
             "packages/airflow_dag_publisher/src/airflow_dag_publisher/refusing.py",
-            r'"--python-version", default="([^"]+)"',
+            r'^AIRFLOWS_PYTHON = "([^"]+)"',
         ),
         ("kubernetes_oldest", "charts/airflow-platform/Chart.yaml", r'^kubeVersion: ">=(\S+)-0"'),
         ("airflow", "values/base.yaml", r"^defaultAirflowTag: (\S+)-python"),

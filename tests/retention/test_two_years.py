@@ -246,16 +246,73 @@ def test_a_marker_that_promises_nothing_expires_nothing():
         assert dag_retention.read_retention(bucket, "dev") == Retention(0, 0)
 
 
+def test_a_live_copy_of_an_expired_object_outlives_the_version_that_adopted_it():
+    """copy-object copies tags; later versions pin the copy on when nobody remembers that a person made it."""
+    retention = Retention(30, 3)
+    bucket, counter = AgingBucket(retention), itertools.count()
+    session = session_of(bucket, counter)
+    key = session.prefix + "a.py"
+
+    def publish(text: bytes, other: int) -> None:
+        files = {"a.py": text, "b.py": b"y = %d\n" % other}
+        publishing.make_live(session, lambda _: wanted(files))
+
+    def night() -> None:
+        dag_retention.expire(session, bucket, retention)
+        bucket.apply_rule(retention)
+
+    publish(b"old\n", 0)
+    old = bucket.objects[key][0].version_id
+    for n in range(1, 4):
+        bucket.now += timedelta(days=1)
+        publish(b"x = %d\n" % n, 0)
+    bucket.now += timedelta(days=60)
+    night()
+    assert old in bucket.tagged
+    bucket.copy_by_hand(key, old, key)
+    Adopter(bucket, "dev").look(None)
+    copy = dag_package.read_live(session).files["a.py"].version_id
+    assert copy in bucket.tagged
+    for n in range(10):
+        bucket.now += timedelta(days=10)
+        publish(b"old\n", n)
+        night()
+    for n in range(6):
+        bucket.now += timedelta(days=1)
+        fail_half_way(bucket, session, {"a.py": b"z = %d\n" % n, "b.py": b"z = %d\n" % n}, 1)
+        night()
+    for _ in range(60):
+        bucket.now += timedelta(days=1)
+        night()
+    assert dag_package.read_live(session).files["a.py"].version_id == copy
+    assert any(v.version_id == copy for v in bucket.objects[key]), "the live version's bytes"
+
+
+def test_a_history_without_end_expires_nothing_and_ends(monkeypatch: pytest.MonkeyPatch):
+    """Times in manifests are their author's: a history of versions that are never old is not walked for ever."""
+    monkeypatch.setattr(dag_retention, "MAX_VERSIONS", 10)
+    bucket, counter = AgingBucket(Retention(30, 3)), itertools.count()
+    session = replace(session_of(bucket, counter), now=lambda: START)
+    for n in range(20):
+        publishing.make_live(session, lambda _, n=n: wanted({"f0.py": b"x = %d\n" % n}))
+    bucket.now += timedelta(days=400)
+    late = replace(session, now=lambda: START)
+    with pytest.raises(protocol.ProtocolError, match="nothing of it expires"):
+        dag_retention.expire(late, bucket, Retention(30, 3))
+    assert not bucket.tagged
+
+
 def test_each_package_has_one_look_a_day(monkeypatch: pytest.MonkeyPatch):
     bucket = AgingBucket(Retention(30, 20))
     time = [0.0]
     monkeypatch.setattr(dag_retention.time, "monotonic", lambda: time[0])
     turns = dag_retention.Round(bucket, "dev")
+    turns.packages = ["sales", "finance"]
     seen = []
     for _ in range(5):
         time[0] += 20
-        result = turns.turn(["sales", "finance"])
+        result = turns.turn()
         seen.append(result and result[0])
     assert sorted(filter(None, seen)) == ["finance", "sales"]
     time[0] += dag_retention.PERIOD
-    assert turns.turn(["sales", "finance"]) is not None
+    assert turns.turn() is not None

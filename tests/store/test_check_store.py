@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from airflow_dag_publisher.store_check import check_store, refuse_unfit
-from dag_store import Listed, S3Store, Stored, StoreError
+from dag_store import Conflict, Listed, S3Store, Stored, StoreError
 from scripts.local.memory_store import MemoryStore
 from scripts.local.s3_servers import S3Server
 
@@ -71,6 +72,39 @@ def test_what_a_store_lacks_is_named(store: MemoryStore, lacks: list[str]):
 def test_a_store_that_does_not_know_the_condition_is_refused_too():
     with pytest.raises(StoreError, match="NotImplemented"):
         refuse_unfit(WithoutThatCall(), PREFIX)
+
+
+def test_two_first_publishers_at_once_both_pass(memory_store: MemoryStore):
+    real, asked = memory_store.put, []
+
+    def put(*args: Any, **kwargs: Any) -> Stored:
+        if len(asked) < 4:
+            asked.append(args)
+            refuse_unfit(memory_store, PREFIX)
+        return real(*args, **kwargs)
+
+    memory_store.put = put  # type: ignore[method-assign]
+    refuse_unfit(memory_store, PREFIX)
+    assert len(asked) == 4
+
+
+def test_a_conflict_with_ourselves_is_no_fault_of_the_store(memory_store: MemoryStore):
+    real, lost = memory_store.put, []
+
+    def put(*args: Any, **kwargs: Any) -> Stored:
+        stored = real(*args, **kwargs)
+        if len(lost) < 1:
+            lost.append(args)
+            raise Conflict("the answer was lost, and botocore asked again")
+        return stored
+
+    memory_store.put = put  # type: ignore[method-assign]
+    refuse_unfit(memory_store, PREFIX)
+
+
+@pytest.fixture
+def memory_store() -> MemoryStore:
+    return MemoryStore()
 
 
 @pytest.mark.parametrize("server", ["moto", "gateway"])

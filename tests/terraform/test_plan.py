@@ -305,7 +305,7 @@ ADOPTER = [
     ("s3:ListBucket", "{e}/sales/dags/", True),
     ("s3:PutObject", "{e}/sales/dags/a.py", False),
     ("s3:PutObjectVersionTagging", "{e}/sales/dags/a.py", True),
-    ("s3:DeleteObjectVersionTagging", "{e}/sales/dags/a.py", True),
+    ("s3:GetObjectVersionTagging", "{e}/sales/dags/a.py", True),
     ("s3:PutObjectVersionTagging", "pointers/{e}/sales.json", False),
     ("s3:PutObjectVersionTagging", "other/sales/dags/a.py", False),
     ("s3:PutObjectTagging", "{e}/sales/dags/a.py", False),

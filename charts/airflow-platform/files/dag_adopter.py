@@ -25,13 +25,14 @@ import dag_package
 import dag_protocol as protocol
 from dag_http import serve
 from dag_package import Live, Session
-from dag_protocol import ProtocolError
+from dag_protocol import Newer, ProtocolError
 from dag_retention import Round
 from dag_store import Listed, S3Store, Store, StoreError
 
 PERIOD = 20.0  # seconds between passes of --watch
+MAX_BYTES = 2 * protocol.MAX_PACKAGE_BYTES  # of a package and of what a publish left on top of it
 SETTLE = 10.0  # seconds between the two listings that must agree
-LAST = "\U0010ffff"  # behind every name
+BEHIND_SLASH = chr(ord("/") + 1)  # behind every name in a folder, whatever is in it
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Finding:
     adopted: str | None = None  # the version that was made
     waiting: bool = False  # edits that are still changing
     problem: str = ""
+    newer: bool = False  # the problem is a document of a newer schema
 
     @property
     def quiet(self) -> bool:
@@ -73,6 +75,7 @@ class Adopter:
         self.environment = protocol.check_environment(environment)
         self.only = only
         self.publisher = publisher
+        self.beat: Callable[[], None] = lambda: None  # called after each package, so that a long pass is no standstill
         self._looked: dict[str, tuple[str, str | None, Finding]] = {}
 
     def listing(self) -> Iterator[tuple[str, dict[str, Listed]]]:
@@ -98,7 +101,7 @@ class Adopter:
                     if dags == "dags":
                         found[key] = entry
                     if len(found) > protocol.MAX_FILES:
-                        after, more = f"{prefix}{package}/dags/{LAST}", True
+                        after, more = f"{prefix}{package}/dags{BEHIND_SLASH}", True
                         break
             if found:
                 yield package, found
@@ -158,7 +161,8 @@ class Adopter:
             if finding.adopted is None:
                 self._looked[package] = (digest, pointer.etag if pointer else None, finding)
         except (StoreError, ProtocolError) as error:
-            finding = Finding(package, problem=str(error))
+            finding = Finding(package, problem=str(error), newer=isinstance(error, Newer))
+        self.beat()
         return finding
 
 
@@ -172,6 +176,10 @@ NOTHING = _digest({})
 def _adopt(session: Session, keys: Mapping[str, Listed], has_pointer: bool, settled: bool) -> Finding:
     if len(keys) > protocol.MAX_FILES:
         raise ProtocolError(f"there are more objects than the {protocol.MAX_FILES:,} files that a package may have")
+    if sum(entry.size for entry in keys.values()) > MAX_BYTES:
+        raise ProtocolError(
+            f"the objects have more bytes than the {MAX_BYTES:,} that are looked at: delete what is no part of it"
+        )
     live = dag_package.read_live(session) if has_pointer else Live()
     found = dag_package.survey(session, live, keys, thorough=False)
     edits = tuple(sorted(found.edits)) if not live.removed else ()
@@ -199,6 +207,8 @@ def watch(adopter: Adopter, tell: Callable[[Finding], None], period: float = PER
     `then` is called after each good look, with what it found. `heartbeat` is touched after each look, good or bad: a liveness probe sees by its age whether the loop turns.
     """
     stop = stop or threading.Event()
+    if heartbeat:
+        adopter.beat = heartbeat.touch
     before: dict[str, str] = {}
     told: dict[str, Finding] = {}
     while not stop.is_set():
@@ -219,15 +229,17 @@ def watch(adopter: Adopter, tell: Callable[[Finding], None], period: float = PER
         stop.wait(settle if waiting else period)
 
 
-def expire_in(retention: Round, packages: list[str]) -> None:
-    """Give one package its turn, and tell what became of it."""
-    try:
-        result = retention.turn(packages)
-    except (StoreError, ProtocolError) as error:
-        print(_line("nothing expires", problem=str(error)), flush=True)
-        return
-    if result and result[1]:
-        print(_line("may be deleted by the bucket's rule", package=result[0], objects=result[1]), flush=True)
+def expire_for_ever(retention: Round) -> None:
+    """Give one package after another its turn, and tell what became of it. Beside the passes: a long history takes minutes."""
+    while True:
+        time.sleep(PERIOD)
+        try:
+            result = retention.turn()
+        except (StoreError, ProtocolError) as error:
+            print(_line("nothing expires", problem=str(error)), flush=True)
+            continue
+        if result and result[1]:
+            print(_line("may be deleted by the bucket's rule", package=result[0], objects=result[1]), flush=True)
 
 
 class Metrics:
@@ -317,8 +329,9 @@ def main(argv: Iterable[str] | None = None) -> int:
 
             def after_look(findings: list[Finding]) -> None:
                 metrics.findings, metrics.last_pass = findings, time.time()
-                expire_in(retention, [finding.package for finding in findings])
+                retention.packages = [finding.package for finding in findings]
 
+            threading.Thread(target=expire_for_ever, args=(retention,), name="retention", daemon=True).start()
             if args.http_bind:
                 serve(args.http_bind, {"/metrics": lambda: (200, metrics.text())})
             watch(adopter, lambda finding: print(log_line(finding), flush=True), args.period, heartbeat=args.heartbeat,

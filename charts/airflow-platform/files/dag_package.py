@@ -294,6 +294,7 @@ def _read_edits(session: Session, live: Live, found: Survey) -> None:
         limit = protocol.max_bytes(path)
         try:
             protocol.check_path(path)
+            protocol.check_sizes({path: stored.size})
             data, _ = session.store.get(session.prefix + path, limit, stored.version_id)
             file = File(path, stored.version_id, stored.etag, len(data), protocol.sha256(data))
             if path in pinned and pinned[path].sha256 == file.sha256:

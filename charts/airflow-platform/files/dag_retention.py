@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Protocol
 
 import dag_package
@@ -21,7 +22,9 @@ from dag_package import Live, Session
 from dag_protocol import Manifest, ProtocolError
 from dag_store import Missing, PastVersion, Store
 
-MAX_PINNED = 500_000  # version ids held at once: 50 MB
+MAX_PINNED = 200_000  # version ids held at once: 20 MB
+MAX_VERSIONS = 10_000  # read one after another, so some minutes
+PORTION = 10_000  # objects between two looks at the documents
 PERIOD = 24 * 3600.0  # seconds between two looks at a package
 
 
@@ -35,7 +38,7 @@ class RetentionStore(Store, Protocol):
         """Set the tag by which the bucket's rule deletes."""
 
     def keep(self, key: str, version_id: str) -> None:
-        """Take all tags away: a copy by hand of an expired object has its tag."""
+        """Take the tag away, where it is: a copy by hand of an expired object has it."""
 
 
 @dataclass(frozen=True)
@@ -65,45 +68,65 @@ def expire(session: Session, store: RetentionStore, retention: Retention) -> int
     """Tag what may go of one package. Return how many objects got the tag.
 
     Raises:
-        ProtocolError: what is promised cannot be known, since the history is damaged; nothing was tagged.
+        ProtocolError: what is promised cannot be known, since the history is damaged or too long; nothing more was tagged.
         StoreError: the bucket could not be read or written.
     """
     if retention.days == 0:
         return 0
     oldest = session.now() - timedelta(days=retention.days)
-    # Listed before the documents are read: what becomes live in between is in these.
-    past = [v for v in store.each_past(session.prefix) if not v.latest and not v.deleted]
-    live = dag_package.read_live(session)
-    if live.pointer is None or live.damage:
-        return 0
-    pinned, adopted = _promised(session, live, retention, oldest)
-    for version in past:
-        if version.version_id in adopted:
-            store.keep(version.key, version.version_id)
-    gone = [v for v in past if v.version_id not in pinned and v.modified is not None and v.modified < oldest]
-    session.each(lambda v: store.expire(v.key, v.version_id), gone)
-    return len(gone)
+    past = (v for v in store.each_past(session.prefix) if not v.latest and not v.deleted)
+    promised: Promised | None = None
+    tagged = 0
+    # A portion is listed before the documents are read: what became live in between is in these.
+    while portion := list(islice(past, PORTION)):
+        live = dag_package.read_live(session)
+        if live.pointer is None or live.damage:
+            break
+        if promised is None or promised.nonce != live.pointer.nonce:
+            promised = _promised(session, live, retention, oldest)
+        for version in portion:
+            if version.version_id in promised.may_have_the_tag:
+                store.keep(version.key, version.version_id)
+        pinned = promised.pinned
+        gone = [v for v in portion if v.version_id not in pinned and v.modified is not None and v.modified < oldest]
+        session.each(lambda v: store.expire(v.key, v.version_id), gone)
+        tagged += len(gone)
+    return tagged
 
 
-def _promised(session: Session, live: Live, retention: Retention, oldest: datetime) -> tuple[set[str], set[str]]:
-    """The version ids that promised versions pin, and those among them that a person put there."""
+@dataclass(frozen=True)
+class Promised:
+    """What promised versions pin."""
+
+    nonce: str  # of the pointer that it was read from
+    pinned: frozenset[str]
+    may_have_the_tag: frozenset[str]
+    """Version ids that a person put there: a copy has the tags of what it was copied. Ours never had one."""
+
+
+def _promised(session: Session, live: Live, retention: Retention, oldest: datetime) -> Promised:
     pinned: set[str] = set()
-    adopted: set[str] = set()
-    replaced: Manifest | None = None
+    by_hand: set[str] = set()
+    last: Manifest | None = None
+    assert live.pointer
     try:
         for number, manifest in enumerate(dag_package.versions(session, live)):
-            if number >= retention.versions and replaced is not None and _before(replaced.created, oldest):
+            if number >= retention.versions and last is not None and _before(last.created, oldest):
                 break
             ids = {file.version_id for file in manifest.files}
             if manifest.kind == "adopt":
-                adopted |= ids
+                by_hand |= ids
             pinned |= ids
-            if len(pinned) > MAX_PINNED:
-                raise ProtocolError(f"{session.package}: too many objects are promised to count them; none expires")
-            replaced = manifest
+            if number >= MAX_VERSIONS or len(pinned) > MAX_PINNED:
+                raise ProtocolError(
+                    f"{session.package}: more than {MAX_VERSIONS:,} versions or {MAX_PINNED:,} objects are promised; nothing of it expires"
+                )
+            last = manifest
     except Missing as error:
         raise ProtocolError(f"{session.package}: its history has a gap, so nothing of it expires: {error}") from None
-    return pinned, adopted
+    if last is not None:  # what the oldest one pins may be from an edit by hand before it
+        by_hand |= {file.version_id for file in last.files}
+    return Promised(live.pointer.nonce, frozenset(pinned), frozenset(by_hand))
 
 
 def _before(created: str, oldest: datetime) -> bool:
@@ -115,7 +138,7 @@ def _before(created: str, oldest: datetime) -> bool:
 
 
 class Round:
-    """Looks at each package once a day, one at a turn, so that it holds up nobody.
+    """Looks at each package once a day, one at a turn.
 
     Args:
         store: the bucket.
@@ -125,16 +148,17 @@ class Round:
     def __init__(self, store: RetentionStore, environment: str) -> None:
         self.store = store
         self.environment = environment
+        self.packages: list[str] = []  # set by who knows them
         self._looked: dict[str, float] = {}
 
-    def turn(self, packages: Iterable[str]) -> tuple[str, int] | None:
+    def turn(self) -> tuple[str, int] | None:
         """Look at the package that waits longest. Return its name and how much of it expires; None: none is due.
 
         Raises:
             ProtocolError, StoreError: as `expire` does; the package has its next turn tomorrow.
         """
         now = time.monotonic()
-        due = [p for p in packages if now - self._looked.get(p, -PERIOD) >= PERIOD]
+        due = [p for p in self.packages if now - self._looked.get(p, -PERIOD) >= PERIOD]
         if not due:
             return None
         package = min(due, key=lambda p: self._looked.get(p, -PERIOD))

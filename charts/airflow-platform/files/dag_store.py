@@ -124,6 +124,8 @@ class S3Store:
     """
 
     def __init__(self, bucket: str, endpoint_url: str | None = None, client: Any = None) -> None:
+        if bucket.startswith("arn:") or bucket.endswith("-s3alias"):  # the tag of a publish names the bucket
+            raise StoreError(f"{bucket} is an access point: give the name of the bucket")
         self.bucket = bucket
         self._endpoint_url = endpoint_url
         self._client = client
@@ -252,8 +254,12 @@ class S3Store:
 
     def keep(self, key: str, version_id: str) -> None:
         """See dag_retention.RetentionStore."""
-        with self._errors(f"take the tags of {key} away"):
-            self.client.delete_object_tagging(Bucket=self.bucket, Key=key, VersionId=version_id)
+        of = {"Bucket": self.bucket, "Key": key, "VersionId": version_id}
+        with self._errors(f"take the tag of {key} away"):
+            tags = self.client.get_object_tagging(**of)["TagSet"]
+            rest = [tag for tag in tags if tag["Key"] != EXPIRED[0]]
+            if len(rest) < len(tags):
+                self.client.put_object_tagging(**of, Tagging={"TagSet": rest})
 
     def check_versioning(self) -> None:
         """Raise Unversioned if the bucket says that it keeps no versions; silent when it may not be asked."""

@@ -52,12 +52,14 @@ class Bucket:
         data, stored = self.store.get(protocol.pointer_key(self.environment, package), protocol.MAX_POINTER_BYTES)
         return data, stored.etag
 
-    def past_pointers(self, package: str) -> Iterator[bytes]:
-        """The pointer's documents before the current one, newest first. Raises StoreError."""
+    def past_pointers(self, package: str, deadline: float) -> Iterator[bytes]:
+        """The pointer's documents before the current one, newest first, so many at most. Raises StoreError, Late."""
         key = protocol.pointer_key(self.environment, package)
-        for past in self.store.past(key, protocol.MAX_PAST_POINTERS):
-            if past.key == key and not past.deleted and not past.latest:
-                yield self.store.get(key, protocol.MAX_POINTER_BYTES, past.version_id)[0]
+        past = self.store.past(key, protocol.MAX_PAST_POINTERS)
+        for one in [v for v in past if v.key == key and not v.deleted and not v.latest][: protocol.MAX_PAST_POINTERS]:
+            if time.monotonic() > deadline:
+                raise Late
+            yield self.store.get(key, protocol.MAX_POINTER_BYTES, one.version_id)[0]
 
     def manifest(self, package: str, ref: VersionRef) -> Manifest:
         """The manifest that the pointer pins. Raises ProtocolError, StoreError."""

@@ -16,7 +16,10 @@ from dag_contents import Limits
 
 QUICK_LANES = 2
 QUICK_SECONDS = 2.0
-SLOW_SECONDS = 60.0  # then the next package has its turn; what was fetched stays
+SLOW_SECONDS = (
+    10.0,
+    60.0,
+)  # then the next package has its turn, and this one next time twice as long; what was fetched stays
 SLOW_FOR = 300.0  # seconds that a package keeps to the slow lane
 SLOW_NICENESS = 10
 
@@ -33,7 +36,7 @@ class Turn:
         left = max(1.0, self.deadline - time.monotonic())
         if not self.slow:
             return Limits(int(QUICK_SECONDS), left)
-        return Limits(min(10 * 2 ** min(tries, 10), int(SLOW_SECONDS)), left, SLOW_NICENESS)
+        return Limits(min(10 * 2 ** min(tries, 10), int(SLOW_SECONDS[1])), left, SLOW_NICENESS)
 
 
 class Lanes:
@@ -48,6 +51,7 @@ class Lanes:
         self._quick = ThreadPoolExecutor(QUICK_LANES, "quick")
         self._slow = ThreadPoolExecutor(1, "slow")
         self._slow_until: dict[str, float] = {}
+        self._late: dict[str, int] = {}
         self._busy: set[str] = set()
         self._change = Condition(Lock())
         self._fatal: BaseException | None = None
@@ -63,6 +67,14 @@ class Lanes:
         slow = self._slow_until.get(package, 0.0) > time.monotonic()
         (self._slow if slow else self._quick).submit(self._turn, package, slow)
 
+    def _seconds(self, package: str, slow: bool) -> float:
+        if not slow:
+            self._late.pop(package, None)
+            return QUICK_SECONDS
+        self._late[package] = self._late.get(package, -1) + 1
+        seconds: float = min(SLOW_SECONDS[1], SLOW_SECONDS[0] * 2 ** min(self._late[package], 10))
+        return seconds
+
     def wait(self, seconds: float | None) -> None:
         """Wait until nobody has a turn, `seconds` at most; None: however long it takes. What ended a turn is raised here."""
         with self._change:
@@ -73,7 +85,7 @@ class Lanes:
     def _turn(self, package: str, slow: bool) -> None:
         goes_on = False
         try:
-            goes_on = self._work(package, Turn(time.monotonic() + (SLOW_SECONDS if slow else QUICK_SECONDS), slow))
+            goes_on = self._work(package, Turn(time.monotonic() + self._seconds(package, slow), slow))
         except BaseException as error:
             self._fatal = error
         if goes_on:

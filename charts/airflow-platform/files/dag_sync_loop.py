@@ -40,7 +40,7 @@ class Loop:
     @property
     def turning(self) -> bool:
         """Whether the loop is alive. A dead bucket is no reason to restart a pod: it slows the loop, never stops it."""
-        return time.monotonic() - self._beat < SLOW_SECONDS * 5 + self.period
+        return time.monotonic() - self._beat < SLOW_SECONDS[1] * 5 + self.period
 
     def hurry(self, *_: Any) -> None:
         """Sync now (SIGHUP)."""
@@ -58,7 +58,7 @@ class Loop:
                 self.syncer.verify()
             damaged, self._damaged = self._damaged, []
             self.syncer.mend(damaged)
-            self.syncer.poll(SLOW_SECONDS if waiting else PATIENCE)
+            self.syncer.poll(SLOW_SECONDS[1] if waiting else PATIENCE)
             self._keep_house(waiting)
             if 0 <= self.max_failures < self.syncer.failures:
                 log("error", "too many failed polls in a row", failures=self.syncer.failures)
@@ -85,4 +85,7 @@ class Loop:
     def _verify_now_and_then(self) -> None:
         while True:
             time.sleep(VERIFY_PERIOD * random.uniform(0.9, 1.1))  # noqa: S311
-            self._damaged = self.syncer.damaged()
+            try:
+                self._damaged = self.syncer.damaged()
+            except OSError as error:
+                log("error", f"the disk failed: {error}")

@@ -49,6 +49,7 @@ class Package:
 
     name: str
     etag: str | None = None  # of the pointer that was dealt with, as GET told it
+    seen: str | None = None  # of the pointer that was looked at last; another one is looked at without a pause
     action: str = "unknown"  # what the last turn did: delivered, unchanged, removed, refused, failed
     reason: str = ""
     version: str | None = None
@@ -66,7 +67,7 @@ class Package:
     def look_anew(self) -> None:
         """Have it looked at with the next poll."""
         self.asked += 1
-        self.etag, self.retry_at = None, 0.0
+        self.etag, self.seen, self.retry_at = None, None, 0.0
 
 
 class Syncer:
@@ -153,7 +154,11 @@ class Syncer:
             if package is None:
                 package = self.packages[name] = Package(name)
                 package.version = self._version_at_start(package, etag)
-            if package.etag != etag and now >= package.retry_at and not self._lanes.busy(name):
+            if (
+                package.etag != etag
+                and (etag != package.seen or now >= package.retry_at)
+                and not self._lanes.busy(name)
+            ):
                 due.append(package)
         for name in self.packages.keys() - pointers.keys():
             if self.packages[name].reason != "its pointer vanished":
@@ -173,6 +178,7 @@ class Syncer:
     def _turn(self, name: str, turn: Turn) -> bool:
         """Bring one package to what its pointer says. Return whether it needs more time than the quick lane gives."""
         package = self.packages[name]
+        asked = package.asked
         with self.tree.lock(name):
             try:
                 self._look_at(package, turn)
@@ -183,43 +189,45 @@ class Syncer:
                 package.retry_at = _after(BACK_OFF, 1)
             except Exception as error:  # of the bucket or the disk; and a fault of ours must not hold the others back
                 self._fail(package, error)
+        if asked != package.asked:
+            package.look_anew()
         with self._lock:
             self._ended.append(package.action)
         return False
 
     def _look_at(self, package: Package, turn: Turn) -> None:
-        started, asked = time.monotonic(), package.asked
-        etag: str | None = None
+        started = time.monotonic()
         try:
             data, etag = self.bucket.pointer(package.name)
-            again = self._follow(package, self._decoded(package, data), turn)
+            package.seen = etag
+            again = self._follow(package, self._decoded(package, data, turn), turn)
         except ProtocolError as error:
             package.failures += 1
             self._refuse(package, error, None)
             package.retry_at = _after(LOOK_AGAIN, package.failures)
             return
         package.failures, package.retry_at = 0, again or 0.0
-        package.etag = None if again or asked != package.asked else etag
+        package.etag = None if again else etag
         package.version = self.tree.served_version(package.name)
         log("info", "serves an older version" if package.action == "refused" else package.action,
             package=package.name, version=package.version, reason=package.reason,
             seconds=round(time.monotonic() - started, 3))  # fmt: skip
 
-    def _decoded(self, package: Package, data: bytes) -> Pointer:
+    def _decoded(self, package: Package, data: bytes, turn: Turn) -> Pointer:
         """The pointer, or the newest before it that this program understands, where a newer one wrote since."""
         package.reason = ""
         try:
             return protocol.decode_pointer(data, self.bucket.environment, package.name)
         except Newer as newer:
-            pointer = self._understood(package.name)
+            pointer = self._understood(package.name, turn)
             if pointer is None:
                 raise
             package.reason = brief(newer)
             return pointer
 
-    def _understood(self, name: str) -> Pointer | None:
+    def _understood(self, name: str, turn: Turn) -> Pointer | None:
         try:
-            for past in self.bucket.past_pointers(name):
+            for past in self.bucket.past_pointers(name, turn.deadline):
                 with contextlib.suppress(ProtocolError):
                     return protocol.decode_pointer(past, self.bucket.environment, name)
         except Denied:  # a role that was made before dag-sync asked for histories
@@ -244,49 +252,60 @@ class Syncer:
             package.action = "removed"
             return None
         package.refused = {ref: why for ref, why in package.refused.items() if ref in pointer.candidates}
-        newer = package.reason
+        newer, passed_over, late = package.reason, [], False
         for ref in pointer.candidates:
-            if ref in package.refused and package.refused[ref].stands:
-                continue
-            try:
-                folder = self._on_disk(package, ref, turn)
-            except (ProtocolError, Undecided) as error:
-                if isinstance(error, Undecided) and not turn.slow:
-                    raise Late from None
-                self._note(package, ref, error)
-                continue
-            package.refused.pop(ref, None)
-            self._show(package, pointer, folder)
-            break
+            refusal = package.refused.get(ref)
+            if refusal is None or not refusal.stands:
+                try:
+                    folder = self._on_disk(package, ref, turn, late)
+                except (Late, Undecided) as error:
+                    if isinstance(error, Undecided) and turn.slow:
+                        refusal = self._note(package, ref, error)
+                    else:
+                        late = True  # meanwhile what is on the disk is better than nothing
+                        continue
+                except ProtocolError as error:
+                    refusal = self._note(package, ref, error)
+                else:
+                    package.refused.pop(ref, None)
+                    self._show(package, pointer, folder)
+                    break
+            passed_over.append(refusal)
+        if late:
+            raise Late
         newest = package.refused.get(pointer.ref)
         if newest or newer:
             package.action, package.reason = (
                 "refused",
                 f"version {pointer.version}: {newest.reason}" if newest else newer,
             )
-        return min((why.retry_at for why in package.refused.values() if why.retry_at is not None), default=None)
+        return min((why.retry_at for why in passed_over if why.retry_at is not None), default=None)
 
-    def _note(self, package: Package, ref: VersionRef, error: Exception) -> None:
+    def _note(self, package: Package, ref: VersionRef, error: Exception) -> Refusal:
         before = package.refused.get(ref)
         refusal = Refusal(brief(error), before.tries + 1 if before else 1)
         if isinstance(error, Doubtful | Undecided):
             refusal.retry_at = _after(LOOK_AGAIN, refusal.tries)
         package.refused[ref] = refusal
         log("error", "refused", package=package.name, version=ref.version, reason=refusal.reason)
+        return refusal
 
-    def _on_disk(self, package: Package, ref: VersionRef, turn: Turn) -> Path:
+    def _on_disk(self, package: Package, ref: VersionRef, turn: Turn, only: bool) -> Path:
+        """The folder of a version, made now unless `only` what is there may be taken. Raises Late, Undecided, ProtocolError."""
         name = package.name
         folder = self.tree.find(name, ref.version)
         if folder:
             if folder == self.tree.serving(name) or self.tree.verify(folder) is None:
                 return folder
             log("warning", "a kept version is damaged and fetched again", package=name, version=ref.version)
-        if time.monotonic() > turn.deadline:
+        if only or time.monotonic() > turn.deadline:
             raise Late
         before = package.refused.get(ref)
-        limits = turn.limits(before.tries if before else 0)
+        tries = before.tries if before else 0
         manifest = self.bucket.manifest(name, ref)
-        return self.tree.build(manifest, lambda files: self._fetch(name, files, turn.deadline), limits)
+        return self.tree.build(
+            manifest, lambda files: self._fetch(name, files, turn.deadline), lambda: turn.limits(tries)
+        )
 
     def _fetch(self, name: str, files: list[tuple[File, Path]], deadline: float) -> None:
         def one(item: tuple[File, Path]) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 from threading import Lock, RLock
 
 import dag_protocol as protocol
-from dag_contents import Limits, check_contents
+from dag_contents import Limits, Undecided, check_contents
 from dag_protocol import File, Manifest, ProtocolError
 
 STORE = ".store"
@@ -179,13 +179,15 @@ class Tree:
 
     # --- a new version ----------------------------------------------------------------------------------------
 
-    def build(self, manifest: Manifest, fetch: Callable[[list[tuple[File, Path]]], None], limits: Limits) -> Path:
+    def build(
+        self, manifest: Manifest, fetch: Callable[[list[tuple[File, Path]]], None], limits: Callable[[], Limits]
+    ) -> Path:
         """Put a whole, checked version on disk, not linked yet.
 
         Args:
             manifest: what it consists of.
             fetch: writes the bytes of each (file, path); must raise rather than write wrong ones.
-            limits: for the check of the contents.
+            limits: gives those for the check of the contents, when it begins.
 
         Returns:
             Its folder.
@@ -207,13 +209,13 @@ class Tree:
             fetch([(file, staging / file.sha256) for file in missing])
             work = self._assemble(manifest, staging)
             if any(_needs_check(file) for file in manifest.files):
-                check_contents(work / "dags", [f.path for f in manifest.files], limits)
+                check_contents(work / "dags", [f.path for f in manifest.files], limits())
             final = package_folder / manifest.version
             while final.exists():
                 final = package_folder / f"{manifest.version}.{_build_number(final) + 1}"
             work.rename(final)
-        except ProtocolError:
-            _empty(staging)  # refused for good: it must not fill the volume
+        except (ProtocolError, Undecided):
+            _empty(staging)  # refused, for good or for now: it must not fill the volume
             raise
         except Full:
             raise
@@ -357,8 +359,10 @@ class Tree:
         for name in sorted(names, key=part, reverse=True):
             if self.lock(name).acquire(blocking=False):
                 try:
-                    self._drop(holdings[name].retired[0])
-                    return True
+                    retired = self._retired(name)  # looked at again: it may be served by now, or gone
+                    if retired:
+                        self._drop(retired[0])
+                        return True
                 finally:
                     self.lock(name).release()
         return False

@@ -12,7 +12,7 @@ data "aws_iam_policy_document" "this" {
   # The bucket's rule deletes by this tag, days later, and never what is current.
   statement {
     sid       = "TagWhatMayExpire"
-    actions   = ["s3:DeleteObjectVersionTagging", "s3:PutObjectVersionTagging"]
+    actions   = ["s3:GetObjectVersionTagging", "s3:PutObjectVersionTagging"]
     resources = ["${var.bucket_arn}/${var.environment}/*"]
   }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,13 +11,15 @@ from dag_contents import Limits, Undecided, check_contents
 from dag_package import Session
 from dag_protocol import File, Manifest, ProtocolError
 
+from .refusing import AIRFLOWS_PYTHON
 from .rollback import contents
 
 
 def refusal(session: Session, manifest: Manifest) -> str | None:
-    """Say why dag-sync would refuse a version, or None. What cannot be found out in a minute is left to dag-sync.
+    """Say why dag-sync would refuse a version, or None. What cannot be found out here is left to dag-sync.
 
-    Python here may be another than Airflow's, which knows more or less of the language. Raises StoreError, Missing too.
+    That is what takes more than a minute, and what does not compile where Python is older than Airflow's. Raises
+    StoreError, Missing too.
     """
     wanted = contents(session, manifest.by_path)
 
@@ -34,7 +37,12 @@ def refusal(session: Session, manifest: Manifest) -> str | None:
             session.each(fetch, manifest.files)
             check_contents(folder, [file.path for file in manifest.files], Limits())
         except ProtocolError as error:
-            return str(error)
+            return None if _of_another_python(str(error)) else str(error)
         except Undecided:
             return None
     return None
+
+
+def _of_another_python(refusal: str) -> bool:
+    wanted = tuple(int(part) for part in AIRFLOWS_PYTHON.split("."))
+    return ": does not compile: " in refusal and sys.version_info[:2] < wanted

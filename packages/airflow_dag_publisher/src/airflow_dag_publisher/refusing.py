@@ -15,6 +15,8 @@ from .errors import Exit, Failure
 from .printing import print_report
 from .validate import Parse, Report, collect, dags_folder, relative_path, validate_package
 
+AIRFLOWS_PYTHON = "3.12"  # of the image
+
 
 def _python_version(_: click.Context, __: click.Parameter, value: str) -> str:
     if not re.fullmatch(r"3\.\d{1,2}", value):
@@ -25,7 +27,7 @@ def _python_version(_: click.Context, __: click.Parameter, value: str) -> str:
 def check_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say how the author's files are checked."""
     for option in reversed([
-        click.option("--python-version", default="3.12", show_default=True, callback=_python_version, help="Python of the Airflow image."),
+        click.option("--python-version", default=AIRFLOWS_PYTHON, show_default=True, callback=_python_version, help="Python of the Airflow image."),
         click.option("--other-package", "others", multiple=True, help="Name of a package beside this one; again for more."),
         click.option("--kept-id", "kept_ids", multiple=True, help="DAG id that may stay without the package's prefix; again for more."),
         click.option("--parse/--no-parse", default=None, help="Insist on a real parse by Airflow, or leave it out."),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dag_store import Conflict, Store, StoreError
+from dag_store import Conflict, Store, Stored, StoreError
 
-PROBE = "_probe"  # among manifests, which are named by version: nobody reads it, and a publisher may write it
+PROBE = "_probe-"  # and a number of the run; among manifests, which are named by version: nobody reads it, and a publisher may write it
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,14 @@ def check_store(store: Store, prefix: str) -> list[Check]:
     Raises:
         StoreError: the store cannot be asked at all, or may not be written to.
     """
-    key = f"{prefix}{PROBE}"
-    before = store.head(key)
-    if before is None:
-        before = store.put(key, b"0")
+    key = f"{prefix}{PROBE}{secrets.token_hex(4)}"
+    before = _put(store, key, b"0", None)
     checks = [
         _refused("create only where nothing is (If-None-Match: *)", lambda: store.put(key, b"1")),
         _refused("replace only what was seen (If-Match)", lambda: store.put(key, b"2", if_match='"of nobody"')),
     ]
     now = store.head(key)
-    after = store.put(key, (now.version_id if now else "").encode(), if_match=now.etag if now else None)
+    after = _put(store, key, b"3", now.etag if now else None)
     shown = store.listing(key).get(key)
     old = store.get(key, 1024, before.version_id)[1]
     return [
@@ -56,6 +55,17 @@ def refuse_unfit(store: Store, prefix: str) -> None:
         raise StoreError(
             f"this store cannot be published to, since versions would be lost: {told}; docs/reference/stores.md"
         )
+
+
+def _put(store: Store, key: str, data: bytes, if_match: str | None) -> Stored:
+    """Put; a conflict is with ourselves, where the answer to a first try was lost."""
+    try:
+        return store.put(key, data, if_match=if_match)
+    except Conflict:
+        stored = store.head(key)
+        if stored is None:
+            raise
+        return stored
 
 
 def _refused(what: str, call: Callable[[], object]) -> Check:

@@ -99,7 +99,7 @@ def adopt(place: Place, packages: tuple[str, ...], watch: bool, period: float) -
     if problems:
         raise Failure(
             f"{len(problems)} packages could not be looked at: {problems[0].package}: {problems[0].problem}",
-            Exit.REFUSED,
+            Exit.TOO_OLD if any(f.newer for f in problems) else Exit.REFUSED,
         )
 
 
