@@ -95,7 +95,7 @@ bench: setup tools ## The benchmarks: results in docs/benchmarks/*.json, tables 
 ##@ Maintain
 
 docs: setup ## Renew what is generated in docs/ and README tables
-	@PYTHONPATH=charts/airflow-platform/files $(PYTHON) -m scripts.maintain.docs
+	@PYTHONPATH=charts/airflow-platform/files $(PYTHON) -m scripts.maintain.generated
 	@if command -v terraform >/dev/null; then $(PYTHON) -m scripts.maintain.iam_docs; \
 		else echo "docs: no terraform on this machine; docs/reference/iam.md was not renewed"; fi
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import yaml
@@ -30,6 +31,12 @@ def program(name: str) -> Path:
     """Where a program that `make tools` builds is, or will be."""
     version = versions()[name]
     return CACHE / f"{name}-{version}" / "bin" / name if name in LOCKED else CACHE / "bin" / f"{name}-{version}"
+
+
+def helm() -> str | None:
+    """Helm as `make tools` built it, else the one on PATH."""
+    built = program("helm")
+    return str(built) if built.exists() else shutil.which("helm")
 
 
 def uv() -> Path:

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import cluster, faults, latency, machine, mixed, polls, report, terraform
+from scripts.bench import cluster, faults, latency, machine, mixed, neighbours, polls, report, terraform
 from scripts.pinned import ROOT
 
 PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
     "latency": latency.run, "polls": polls.run, "faults": faults.run, "mixed": mixed.run,
+    "neighbours": neighbours.run,
     "terraform": terraform.run, "cluster": cluster.run,
 }  # fmt: skip
 RESULTS = ROOT / "docs" / "benchmarks"

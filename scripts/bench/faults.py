@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airflow_dag_publisher import publishing
+from airflow_dag_publisher import publishing, restore, rollback
 from dag_package import Session
 from dag_store import S3Store
 from scripts.bench import peers, rig
@@ -295,7 +295,7 @@ def removed_and_restored(cell: Cell) -> str:
     publishing.remove(cell.session())
     cell.sync()
     gone = not cell.files()
-    publishing.restore(cell.session())
+    restore.restore(cell.session())
     cell.sync()
     return "ok" if gone and cell.files() == ONE else "MISSED"
 
@@ -306,7 +306,7 @@ def rolled_back(cell: Cell) -> str:
     cell.publish(TWO)
     cell.sync()
     time.sleep(1.5)
-    publishing.rollback(cell.session())
+    rollback.rollback(cell.session())
     cell.sync()
     return "ok" if cell.files() == ONE else "MISSED"
 

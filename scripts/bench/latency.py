@@ -17,13 +17,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import dag_sync
+import dag_sync_loop
 import dag_sync_syncer
-from airflow_dag_publisher import publishing
+from airflow_dag_publisher import rollback
 from dag_package import Session
 from dag_store import S3Store
 from scripts.bench import rig
-from scripts.bench.rig import BUCKET, DAG_SYNC, ENVIRONMENT, measured
+from scripts.bench.publishes import publishes
+from scripts.bench.rig import BUCKET, DAG_SYNC, ENVIRONMENT
 from scripts.local import postgres
 from scripts.local.airflow import Airflow, Dag, shipped_settings, stop
 from scripts.local.s3_servers import S3Server
@@ -85,7 +86,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     layouts = ((1, 4),) if quick else LAYOUTS
     repeats = 1 if quick else 30
     settings = {k: v for k, v in shipped_settings().items() if "PROCESSOR" in k or "SERIALIZED" in k or "IGNORE" in k}
-    result: dict[str, Any] = {"period": dag_sync.PERIOD, "settings": settings, "rows": []}
+    result: dict[str, Any] = {"period": dag_sync_loop.PERIOD, "settings": settings, "rows": []}
     for packages, files in layouts:
         with ExitStack() as stack:
             folder, url = stack.enter_context(rig.scratch()), stack.enter_context(postgres.running())
@@ -97,7 +98,7 @@ def run(quick: bool = False) -> dict[str, Any]:
             samples = bench.measure(repeats)
             result["rows"] += [_row(packages, files, change, values) for change, values in samples.items()]
             if (packages, files) == layouts[0]:
-                result["publish"] = _publishes(server, folder, bench.packages[0].render(), 1 if quick else 5)
+                result["publish"] = publishes(server, folder, bench.packages[0].render(), 1 if quick else 5)
     rows = result["rows"]
     result["targets"] = [
         {"what": f"95th percentile, {r['change']}, {r['packages']} packages of {r['files']} files, seconds",
@@ -149,7 +150,7 @@ class _Bench:
         for turn in range(repeats):
             package = self.packages[turn % len(self.packages)]
             for name, change in changes.items():
-                time.sleep(random.uniform(0, dag_sync.PERIOD))  # noqa: S311
+                time.sleep(random.uniform(0, dag_sync_loop.PERIOD))  # noqa: S311
                 seen = change(package)
                 samples[name].append(self.airflow.wait(seen, f"{name}, {package.name}", 60))
         return samples
@@ -185,7 +186,7 @@ class _Bench:
 
     def _rollback(self, package: Package) -> Callable[[dict[str, Dag]], bool]:
         package.data = self._before
-        publishing.rollback(Session(self.store, ENVIRONMENT, package.name))
+        rollback.rollback(Session(self.store, ENVIRONMENT, package.name))
         return package.shown
 
     def _removed(self, package: Package) -> Callable[[dict[str, Dag]], bool]:
@@ -206,23 +207,3 @@ def _row(packages: int, files: int, change: str, values: list[float]) -> dict[st
 def percentile(ordered: list[float], percent: float) -> float:
     """The value that so many percent are not above: a measured one, not one between two."""
     return ordered[max(0, -(-len(ordered) * int(percent) // 100) - 1)]
-
-
-def _publishes(server: S3Server, folder: Path, files: dict[str, bytes], repeats: int) -> list[dict[str, Any]]:
-    """Wall time of the command line, from start to end, on a package of this layout's size; one file changes."""
-    source = folder / "source" / "timed" / "dags"
-    source.mkdir(parents=True)
-    for path, data in files.items():
-        (source / path).write_bytes(data.replace(b"team000", b"timed"))
-    base = [str(rig.BIN / "airflow-dag-publisher"), "publish", "--bucket", BUCKET, "--environment", ENVIRONMENT,
-            "--package-name", "timed", "--dags-dir", str(source)]  # fmt: skip
-    times: dict[str, list[float]] = defaultdict(list)
-    for number in range(repeats):
-        for name, options in (("validated, with a real parse", ["--parse"]), ("validated statically", ["--no-parse"]),
-                              ("not validated", ["--no-validate"])):  # fmt: skip
-            (source / "data.txt").write_text(f"{name} {number}\n")
-            done = measured([*base, *options], server.endpoint)
-            if done.status != 0:
-                raise RuntimeError(f"publish ended with {done.status}: {done.output[-2000:]}")
-            times[name].append(done.wall)
-    return [{"command": name, "n": repeats, "seconds": round(median(values), 2)} for name, values in times.items()]

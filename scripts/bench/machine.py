@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,13 +24,3 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("apache-airflow", "boto3", "botocore", "awscli")},
     }
-
-
-def tool_version(command: list[str]) -> str | None:
-    """The number in a program's first line about its version, or None when it cannot be run."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    except OSError:
-        return None
-    found = re.search(r"\d+\.\d+(\.\d+)?", done.stdout + done.stderr)
-    return found[0] if done.returncode == 0 and found else None

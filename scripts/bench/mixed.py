@@ -10,7 +10,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-from dag_sync_bucket import Bucket
+from dag_sync_fetch import Bucket
 from dag_sync_syncer import Syncer
 from dag_tree import Tree
 from scripts.bench import rig

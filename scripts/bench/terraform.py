@@ -1,4 +1,4 @@
-"""How long Terraform plans an environment of many packages, before anything is there and when all of it is."""
+"""How long Terraform takes for an environment of many packages: the first plan, the apply, the plan when all of it is there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from scripts.bench import rig
 from scripts.local.fake_aws import FakeAWS
-from scripts.local.terraform import Manage, var_arguments
+from scripts.local.manage_sh import Manage, var_arguments
 
 LIMIT = 60  # seconds
 NO_LIFECYCLE = {"noncurrent_days": 0, "log_days": 0}  # the provider waits a minute for one, whatever else there is

@@ -15,7 +15,7 @@ from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 
 from dag_adopter import Adopter
 from dag_store import S3Store
-from dag_sync_bucket import Bucket
+from dag_sync_fetch import Bucket
 from dag_sync_requests import Requests
 from dag_sync_syncer import Syncer
 from dag_tree import Tree

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from scripts.local.airflow import Airflow, Dag
 from scripts.local.fake_aws import Credentials, FakeAWS
+from scripts.local.waiting import wait_for
 
 BIN = Path(sys.executable).parent
 ENVIRONMENT = "demo"
@@ -85,15 +86,15 @@ class Demo:
         return f"{what} in Airflow {seconds:.1f} s after the pointer"
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Wait for a condition. Raises TimeoutError that says `what`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def wait_for_answer(url: str, what: str, seconds: float = 60) -> None:
+    """Wait until a server says 200. Raises TimeoutError that says `what`."""
+
+    def answers() -> bool:
         with contextlib.suppress(httpx.HTTPError):
-            if condition():
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"not within {seconds:g} s: {what}")
+            return httpx.get(url).status_code == 200
+        return False
+
+    wait_for(answers, seconds, what, every=0.1)
 
 
 def percentile(values: list[float], percent: int) -> float:

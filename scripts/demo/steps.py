@@ -11,9 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-import httpx
-
-from scripts.demo.demo import ENVIRONMENT, Demo, NotSeen, percentile, wait_for
+from scripts.demo.demo import ENVIRONMENT, Demo, NotSeen, percentile, wait_for_answer
 from scripts.local.airflow import Dag, stop
 from scripts.local.ports import free_port
 from scripts.pinned import ROOT
@@ -58,8 +56,7 @@ def start_programs(demo: Demo, stack: ExitStack) -> None:
         start(demo, stack, "dag_sync", sync)
         start(demo, stack, "dag_adopter", [str(FILES / "dag_adopter.py"), "--period", "2"])
         stack.enter_context(demo.airflow.running("dag-processor"))
-        url = f"http://{sync[-1]}/readyz"
-        wait_for(lambda: httpx.get(url).status_code == 200, "dag-sync is ready")
+        wait_for_answer(f"http://{sync[-1]}/readyz", "dag-sync is ready")
         seen.append("dag-sync is ready, dag-adopter and Airflow's dag-processor run")
 
 

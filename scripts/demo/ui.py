@@ -7,9 +7,7 @@ import os
 import time
 from pathlib import Path
 
-import httpx
-
-from scripts.demo.demo import ENVIRONMENT, Demo, console, wait_for
+from scripts.demo.demo import ENVIRONMENT, Demo, console, wait_for_answer
 from scripts.local.ports import free_port
 
 
@@ -18,7 +16,7 @@ def show_ui(demo: Demo) -> None:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with demo.airflow.running("api-server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"):
-        wait_for(lambda: httpx.get(f"{address}/api/v2/monitor/health").status_code == 200, "Airflow's UI answers", 120)
+        wait_for_answer(f"{address}/api/v2/monitor/health", "Airflow's UI answers", 120)
         console.print(
             f"\nAirflow's UI: {address} (no password: it listens on loopback only). Publish as a package's role with:"
         )

@@ -1,19 +1,17 @@
-"""A versioned bucket in memory, with S3's conditions, and a way to stop a program before each of its requests.
-
-`Replay` runs a program against the answers that it got so far and stops it at the next request. So a schedule of
-several programs can be forked at will: a program's state is nothing but the answers that it was given.
-"""
+"""A versioned bucket in memory, with S3's conditions."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import dag_protocol as protocol
 from dag_store import Conflict, Listed, Missing, PastVersion, Stored
 
-WRITES = ("put", "delete")
+ENVIRONMENT = "dev"
+MARKER = protocol.marker_key(ENVIRONMENT)
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,12 @@ class MemoryStore:
         found = ((key, self.current(key)) for key in sorted(self.objects) if key.startswith(prefix))
         return {key: Listed(etag(v.data), len(v.data)) for key, v in found if v and v.data is not None}
 
-    def past(self, prefix: str) -> list[PastVersion]:
+    def page(self, prefix: str, after: str) -> tuple[dict[str, Listed], bool]:
+        """See dag_store.Store."""
+        found = {key: entry for key, entry in self.listing(prefix).items() if key > after}
+        return dict(list(found.items())[:1000]), len(found) > 1000
+
+    def past(self, prefix: str, limit: int | None = None) -> list[PastVersion]:
         """See dag_store.Store."""
         return [
             PastVersion(key, v.version_id, n == 0, v.data is None)
@@ -105,48 +108,16 @@ def _stored(version: Version) -> Stored:
     return Stored(version.version_id, etag(version.data), len(version.data), version.tag)
 
 
-@dataclass(frozen=True)
-class Request:
-    """A call on the store that a program is about to make."""
+class Memory(MemoryStore):
+    """The model's bucket with the environment's marker, and with the streams that dag-sync reads."""
 
-    method: str
-    args: tuple[Any, ...]
-    kwargs: tuple[tuple[str, Any], ...]
+    def __init__(self, objects: dict[str, Any] | None = None, bucket: str = "memory") -> None:
+        super().__init__(objects or {}, bucket)
+        if MARKER not in self.objects:
+            self.write(MARKER, b"{}")
 
-    @property
-    def writes(self) -> bool:
-        """Whether it changes the bucket."""
-        return self.method in WRITES
-
-    def send(self, store: MemoryStore) -> Any:
-        """Do it. An error is an answer too."""
-        try:
-            return getattr(store, self.method)(*self.args, **dict(self.kwargs))
-        except (Conflict, Missing) as error:
-            return error
-
-
-class Paused(BaseException):
-    """The program wants to send a request that has no answer yet."""
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-
-
-class Replay:
-    """A Store that gives the recorded answers, then stops the program."""
-
-    bucket = "memory"
-
-    def __init__(self, answers: tuple[Any, ...]) -> None:
-        self._answers: Iterator[Any] = iter(answers)
-
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            for answer in self._answers:
-                if isinstance(answer, Exception):
-                    raise answer
-                return answer
-            raise Paused(Request(method, args, tuple(sorted(kwargs.items()))))
-
-        return call
+    def stream(self, key: str, version_id: str, chunk: int) -> Iterator[bytes]:
+        """See S3Store."""
+        data, _ = self.get(key, 1 << 40, version_id)
+        for start in range(0, len(data), chunk):
+            yield data[start : start + chunk]

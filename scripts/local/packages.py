@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import dag_protocol as protocol
@@ -12,29 +11,10 @@ from airflow_dag_publisher import publishing
 from airflow_dag_publisher.publishing import Wanted
 from dag_package import Session
 from dag_store import S3Store
-from scripts.local.memory_store import MemoryStore
-
-ENVIRONMENT = "dev"
-PATIENCE = 120.0  # seconds, for a busy machine: a test goes on as soon as the thing appears, this is only the limit
-MARKER = protocol.marker_key(ENVIRONMENT)
+from scripts.local.memory_store import ENVIRONMENT, MemoryStore
 
 Store = MemoryStore | S3Store
 Files = Mapping[str, bytes]
-
-
-class Memory(MemoryStore):
-    """The model's bucket with the environment's marker, and with the streams that dag-sync reads."""
-
-    def __init__(self, objects: dict[str, Any] | None = None, bucket: str = "memory") -> None:
-        super().__init__(objects or {}, bucket)
-        if MARKER not in self.objects:
-            self.write(MARKER, b"{}")
-
-    def stream(self, key: str, version_id: str, chunk: int) -> Iterator[bytes]:
-        """See S3Store."""
-        data, _ = self.get(key, 1 << 40, version_id)
-        for start in range(0, len(data), chunk):
-            yield data[start : start + chunk]
 
 
 def session(store: Store, package: str = "sales") -> Session:
@@ -126,13 +106,3 @@ def hand_make(
     document = pointer_bytes if pointer_bytes is not None else json.dumps(pointer).encode()
     write(store, protocol.pointer_key(ENVIRONMENT, package), document)
     return version
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = PATIENCE, what: str = "") -> Any:
-    """Wait until `condition` is true and return what it said."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if result := condition():
-            return result
-        time.sleep(0.005)
-    raise TimeoutError(f"not within {seconds} s: {what or condition}")

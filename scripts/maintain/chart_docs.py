@@ -1,8 +1,7 @@
-"""What is generated about our chart: its README's table of values, and the checksum of its code in values/base.yaml."""
+"""The README of our chart, with its table of values, made from Chart.yaml and values.yaml."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Any
 
@@ -11,8 +10,6 @@ import yaml
 from scripts.pinned import ROOT
 
 CHART = ROOT / "charts" / "airflow-platform"
-BASE = ROOT / "values" / "base.yaml"
-CHECKSUM = re.compile(r'(checksum/airflow-platform: )"?[0-9a-f]+"?')
 
 README = """<!-- Generated from Chart.yaml and values.yaml by `make docs`. -->
 # {name}
@@ -41,22 +38,6 @@ The schema is closed at every level: a misspelt key is refused.
 |---|---|---|
 {rows}
 """
-
-
-def code_checksum() -> str:
-    """Of the files that Airflow's pods mount from our chart."""
-    digest = hashlib.sha256()
-    for file in sorted((CHART / "files").glob("*.py")):
-        digest.update(f"{file.name}\n".encode() + file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def base_with_checksum() -> str:
-    """values/base.yaml as it is, with the checksum of today's code."""
-    text, found = CHECKSUM.subn(rf'\g<1>"{code_checksum()}"', BASE.read_text())
-    if found != 1:
-        raise ValueError(f"{BASE.relative_to(ROOT)} has {found} lines with checksum/airflow-platform; it needs one.")
-    return text
 
 
 def readme() -> str:

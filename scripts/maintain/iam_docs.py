@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.local.fake_aws import FakeAWS
-from scripts.local.terraform import Manage, Plan
+from scripts.local.manage_sh import Manage
+from scripts.local.plans import Plan
 from scripts.pinned import ROOT
 
 FILE = ROOT / "docs" / "reference" / "iam.md"

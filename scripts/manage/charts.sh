@@ -5,6 +5,8 @@ namespace=airflow version='' chart_digest=''
 
 layers() { (cd "$top" && python3 -m scripts.manage.layers "$@"); }
 
+renders() { (cd "$top" && python3 -m scripts.manage.renders "$@"); }
+
 helm() { command "$helm" ${context:+--kube-context "$context"} "$@"; }
 
 kubectl() { command kubectl ${context:+--context "$context"} "$@"; }
@@ -80,10 +82,10 @@ diff() {
   fi
   for release in airflow-platform airflow; do
     helm get manifest "$release" --namespace "$namespace" >"$work/old" 2>/dev/null || true
-    layers gone "$work/old" "$work/$release.yaml" | unless_kept >"$work/gone"
+    renders gone "$work/old" "$work/$release.yaml" | unless_kept >"$work/gone"
     cat "$work/gone"
     [[ ! -s $work/gone ]] || changed=4
-    layers lasting "$work/$release.yaml" "$work/lasting-$release"
+    renders lasting "$work/$release.yaml" "$work/lasting-$release"
     for file in "$work/lasting-$release"/*.yaml; do
       place=$(basename -s .yaml "$file")
       if ! is_namespace "$place"; then
@@ -164,7 +166,7 @@ revision() { # RELEASE
   local listed
   listed=$(helm list --namespace "$namespace" --all --filter "^$1\$" --short) || fail 1 "the releases in $namespace cannot be read; nothing was changed."
   [[ -n $listed ]] || { echo none; return; }
-  helm history "$1" --namespace "$namespace" --output json | layers deployed || fail 1 "the history of $1 cannot be read; nothing was changed."
+  helm history "$1" --namespace "$namespace" --output json | renders deployed || fail 1 "the history of $1 cannot be read; nothing was changed."
 }
 
 # Not --atomic: its rollback fails on the two Jobs, which cannot be changed while they exist, and leaves half of each.

@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 import dag_protocol as protocol
-from airflow_dag_publisher import publishing
+from airflow_dag_publisher import publishing, restore, rollback
 from airflow_dag_publisher.validate import collect
 from dag_store import S3Store
 from scripts.local.airflow import Airflow, Dag, stop
-from scripts.local.packages import PATIENCE, hand_make, publish, session, wait_for
+from scripts.local.packages import hand_make, publish, session
 from scripts.local.s3_servers import S3Server
+from scripts.local.waiting import PATIENCE, wait_for
 
 ROOT = Path(__file__).parents[2]
 DAG_SYNC = ROOT / "charts" / "airflow-platform" / "files" / "dag_sync.py"
@@ -102,11 +103,11 @@ def test_a_change_a_rollback_and_a_removal_are_seen(platform: Platform, package:
     platform.shows(f"{package}_report", "first")
     platform.publish(package, {"report.py": dag(package, "other")})
     platform.shows(f"{package}_report", "other")
-    publishing.rollback(session(platform.bucket, package))
+    rollback.rollback(session(platform.bucket, package))
     platform.shows(f"{package}_report", "first")
     publishing.remove(session(platform.bucket, package))
     platform.airflow.wait(lambda dags: dags[f"{package}_report"].stale, "the removed DAG is stale")
-    publishing.restore(session(platform.bucket, package))
+    restore.restore(session(platform.bucket, package))
     platform.shows(f"{package}_report", "first")
 
 

@@ -17,7 +17,7 @@ from scripts.pinned import ROOT, program
 from tests.cluster.conftest import skip_unless_built
 
 RESULTS = ROOT / "docs" / "benchmarks"
-PARTS = ("latency", "polls", "faults", "mixed", "terraform", "cluster")
+PARTS = ("latency", "polls", "faults", "mixed", "neighbours", "terraform", "cluster")
 
 
 IN_FULL = pytest.mark.exhaustive("demo")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.maintain.docs import EXITS
+from scripts.maintain.reference_docs import EXITS
 from tests.ci.pipelines import ALL, EXAMPLES, FILES, ROOT
 
 PAGES = [ROOT / "docs/how-to/ci-for-a-package.md", ROOT / "docs/how-to/ci-for-the-platform.md", EXAMPLES / "README.md"]

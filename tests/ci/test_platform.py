@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from scripts.local.s3_servers import S3Server
-from scripts.manage.layers.chart import archive, helm
+from scripts.manage.layers.chart import archive
+from scripts.pinned import helm
 from tests.ci.pipelines import ALL, ROOT, Job, job
 from tests.ci.runner import RECORD, TERRAFORM, Runner, commit, git, platform_checkout
 

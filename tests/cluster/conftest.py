@@ -11,8 +11,8 @@ import pytest
 from scripts.local.cluster.cluster import JOBS, Cluster, Failed
 from scripts.local.cluster.control_plane import NotBuilt, programs
 from scripts.local.cluster.running import Start, our_own
-from scripts.manage.layers.chart import helm
 from scripts.manage.layers.environments import NAMESPACE
+from scripts.pinned import helm
 
 
 def given(config: pytest.Config) -> Path | None:

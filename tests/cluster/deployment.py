@@ -9,9 +9,8 @@ from pathlib import Path
 
 from scripts.local.cluster.cluster import DATABASE, Cluster
 from scripts.local.outputs import OUTPUTS
-from scripts.manage.layers.chart import helm
 from scripts.manage.layers.environments import NAMESPACE, environment
-from scripts.pinned import ROOT
+from scripts.pinned import ROOT, helm
 
 HOW_TO = ROOT / "docs" / "how-to"
 

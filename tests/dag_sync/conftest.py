@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scripts.local.packages import Memory
+from scripts.local.memory_store import Memory
 from tests.helpers.dag_sync import Process
 
 

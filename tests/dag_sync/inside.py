@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from dag_sync_bucket import Bucket
+from dag_sync_fetch import Bucket
 from dag_sync_syncer import Syncer
 from dag_tree import Budget, Tree
 
@@ -25,6 +25,14 @@ def action(sync: Syncer, package: str = "sales") -> str:
 
 def reason(sync: Syncer, package: str = "sales") -> str:
     return sync.packages[package].reason
+
+
+def look_again(sync: Syncer) -> None:
+    """As if the pauses were over."""
+    for package in sync.packages.values():
+        package.retry_at = 0.0
+        for refusal in package.refused.values():
+            refusal.retry_at = None if refusal.retry_at is None else 0.0
 
 
 def leftovers(root: Path) -> list[str]:

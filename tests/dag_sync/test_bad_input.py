@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import dag_contents
 import dag_protocol as protocol
-import dag_tree
 from dag_protocol import ProtocolError, VersionRef
-from scripts.local.packages import Memory, hand_make, publish, write
-from tests.dag_sync.inside import action, leftovers, reason, snapshot, syncer
+from scripts.local.memory_store import Memory
+from scripts.local.packages import hand_make, publish, write
+from tests.dag_sync.inside import action, leftovers, look_again, reason, snapshot, syncer
 from tests.helpers.dag_sync import served
 
 GOOD = {"a.py": b"x = 1\n", "lib/b.py": b"y = 2\n"}
@@ -217,17 +218,34 @@ def test_an_object_beside_the_pointers_is_not_taken_for_one(key: str, tmp_path: 
 
 
 def test_a_compiler_that_is_killed_accepts_nothing(tmp_path: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch):
-    """By the kernel for its memory, or by its limit of time."""
+    """By the kernel for its memory, or by its limit of time: that says nothing of the content, so it is tried again."""
     publish(memory, GOOD)
     sync = syncer(tmp_path / "dags", memory)
     sync.poll()
     killer = tmp_path / "killer.py"
     killer.write_text("import os, sys\nsys.stderr.write('a.py')\nsys.stderr.flush()\nos.kill(os.getpid(), 9)\n")
-    monkeypatch.setattr(dag_tree, "COMPILER", killer)
+    with monkeypatch.context() as killing:
+        killing.setattr(dag_contents, "CHECKER", killer)
+        publish(memory, {"a.py": b"x = 2\n"})
+        sync.poll()
+    assert action(sync) == "refused" and "a.py: the check was ended (status -9)" in reason(sync)
+    assert served(tmp_path / "dags") == GOOD
+    look_again(sync)
+    sync.poll()
+    assert served(tmp_path / "dags") == {"a.py": b"x = 2\n"}
+
+
+def test_a_compiler_that_crashes_refuses_for_good(tmp_path: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch):
+    publish(memory, GOOD)
+    sync = syncer(tmp_path / "dags", memory)
+    sync.poll()
+    crash = tmp_path / "crash.py"
+    crash.write_text("import os, sys\nsys.stderr.write('a.py')\nsys.stderr.flush()\nos.kill(os.getpid(), 11)\n")
+    monkeypatch.setattr(dag_contents, "CHECKER", crash)
     publish(memory, {"a.py": b"x = 2\n"})
     sync.poll()
-    assert action(sync) == "refused" and "a.py: does not compile: it ended the compiler (status -9)" in reason(sync)
-    assert served(tmp_path / "dags") == GOOD
+    assert action(sync) == "refused" and "a.py: does not compile: it ended the compiler (status -11)" in reason(sync)
+    assert served(tmp_path / "dags") == GOOD and sync.packages["sales"].etag
 
 
 def test_five_bad_versions_in_a_row_fall_back_alike_and_a_sixth_keeps_what_a_pod_has(tmp_path: Path, memory: Memory):

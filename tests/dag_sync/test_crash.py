@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from airflow_dag_publisher import publishing
-from scripts.local.packages import Memory, publish, session
+from scripts.local.memory_store import Memory
+from scripts.local.packages import publish, session
 from tests.dag_sync.inside import leftovers, snapshot, syncer
 from tests.helpers.dag_sync import served
 

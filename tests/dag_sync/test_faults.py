@@ -17,8 +17,10 @@ from dag_store import S3Store, client_config
 from dag_sync_syncer import Syncer
 from dag_tree import Budget
 from scripts.local.fault_proxy import FaultProxy, Seen
-from scripts.local.packages import Memory, publish, wait_for, write
+from scripts.local.memory_store import Memory
+from scripts.local.packages import publish, write
 from scripts.local.s3_servers import KEYS
+from scripts.local.waiting import wait_for
 from tests.dag_sync.inside import action, leftovers, reason, syncer
 from tests.helpers.dag_sync import Process, served
 
@@ -165,7 +167,7 @@ def test_a_file_that_drips_does_not_keep_the_turn_of_the_others(tmp_path: Path, 
     publish(store, ONE)
     store.dripping = True
     ticks = iter(range(10**9))
-    monkeypatch.setattr("dag_sync_bucket.time.monotonic", lambda: float(next(ticks)))
+    monkeypatch.setattr("dag_sync_fetch.time.monotonic", lambda: float(next(ticks)))
     sync = syncer(tmp_path, store)
     assert not sync.poll() and "not finished in its time" in reason(sync)
 

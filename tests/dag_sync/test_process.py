@@ -19,13 +19,15 @@ from pathlib import Path
 import pytest
 
 import dag_protocol as protocol
-from airflow_dag_publisher import publishing
+from airflow_dag_publisher import publishing, restore, rollback
 from dag_store import S3Store
 from dag_tree import ROOT_IGNORE
 from scripts.local.fault_proxy import FaultProxy
-from scripts.local.packages import PATIENCE, Memory, hand_make, publish, session, wait_for, write
+from scripts.local.memory_store import Memory
+from scripts.local.packages import hand_make, publish, session, write
 from scripts.local.ports import free_port
 from scripts.local.s3_servers import S3Server
+from scripts.local.waiting import PATIENCE, wait_for
 from tests.dag_sync.inside import action, reason, syncer
 from tests.helpers.dag_sync import DAG_SYNC, Process, get, served
 
@@ -59,13 +61,13 @@ def test_publish_update_rollback_and_removal_reach_the_folder(moto: S3Server, bu
     process.wait_until_served(ONE)
     publish(bucket, TWO)
     process.wait_until_served(TWO)
-    publishing.rollback(session(bucket))
+    rollback.rollback(session(bucket))
     process.wait_until_served(ONE)
     publish(bucket, ONE, "finance")
     process.wait_until_served(ONE, "finance")
     publishing.remove(session(bucket))
     process.wait_until_served(None)
-    publishing.restore(session(bucket))
+    restore.restore(session(bucket))
     process.wait_until_served(ONE)
     assert process.serves("finance") == ONE
 

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from scripts.local.outputs import OUTPUTS
-from scripts.manage.layers.chart import archive, helm
+from scripts.manage.layers.chart import archive
 from scripts.manage.layers.environments import NAMESPACE, VALUES, Environment, check_layers, environments
-from scripts.pinned import ROOT, versions
+from scripts.pinned import ROOT, helm, versions
 from tests.helpers import helm_cache
 
 EXTRA = ROOT / "tests" / "render" / "values"  # what a delivery leaves to env/<environment>.yaml

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts.local.packages import PATIENCE, wait_for
 from scripts.local.s3_servers import KEYS
+from scripts.local.waiting import PATIENCE, wait_for
 from scripts.pinned import ROOT
 
 DAG_SYNC = ROOT / "charts/airflow-platform/files/dag_sync.py"

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.manage.layers.chart import helm
-from scripts.pinned import ROOT
+from scripts.pinned import ROOT, helm
 from tests.helpers import helm_cache
 
 KUBECTL = """#!/usr/bin/env bash

@@ -22,7 +22,8 @@ import pytest
 import dag_protocol as protocol
 from dag_store import S3Store
 from scripts.local.fault_proxy import Fault, FaultProxy, Seen
-from scripts.local.packages import MARKER, hand_make, publish, session, write
+from scripts.local.memory_store import MARKER
+from scripts.local.packages import hand_make, publish, session, write
 from scripts.local.s3_servers import KEYS, S3Server
 from scripts.manage.bucket_export import bucket
 from scripts.manage.bucket_export.__main__ import main

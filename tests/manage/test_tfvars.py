@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local.terraform import Manage
+from scripts.local.manage_sh import Manage
 from scripts.manage.terraform_files import input_paths
 from scripts.manage.tfvars import main, wrong_keys
 from scripts.pinned import ROOT

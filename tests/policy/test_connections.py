@@ -188,6 +188,7 @@ OTHERS: tuple[End, ...] = (
         (Port(5432),),
     ),
     Outside("node-local-dns", "169.254.20.10", (Port(53), Port(53, "UDP"))),
+    Outside("public-dns", "8.8.8.8", (Port(53), Port(53, "UDP"))),
     Outside("s3", "52.218.0.1", (Port(443),)),
     Outside("kubernetes-api", "10.0.3.4", (Port(6443),)),
     Outside("git", "140.82.121.4", (Port(22),)),
@@ -268,7 +269,7 @@ kubernetes cloud: worker -> pod-identity:80
 
 s3-sync: dag-adopter -> s3:443, coredns:53, coredns:53/UDP, node-local-dns:53, node-local-dns:53/UDP
 s3-sync cloud: dag-adopter -> pod-identity:80
-s3-sync: monitoring -> dag-processor:9101
+s3-sync: monitoring -> dag-processor:9101, dag-adopter:9104
 s3-sync local: monitoring -> scheduler:9101
 s3-sync celery: monitoring -> worker:9101
 
@@ -518,7 +519,7 @@ RUNNERS = ("scheduler", "dag-processor", "triggerer", "api-server", "dag-adopter
     ("settings", "opens", "shuts"),
     [
         (["ingressNamespaces=[]"], set(), {"ingress -> api-server:8080"}),  # an empty list in a policy would be everyone
-        (["monitoringNamespaces=[]"], set(), {"monitoring -> statsd:9102", "monitoring -> pgbouncer:9127", "monitoring -> dag-processor:9101", "monitoring -> scheduler:9101"}),
+        (["monitoringNamespaces=[]"], set(), {"monitoring -> statsd:9102", "monitoring -> dag-adopter:9104", "monitoring -> pgbouncer:9127", "monitoring -> dag-processor:9101", "monitoring -> scheduler:9101"}),
         (["database.cidrs=[]"], set(), {"pgbouncer -> rds:5432"}),
         (["internet=[]", "kubernetesApiPort=443"], set(), {*(f"{end} -> s3:443" for end in RUNNERS), "scheduler -> kubernetes-api:6443", "triggerer -> kubernetes-api:6443"}),
         (["kubernetesApiPort=443"], set(), {"scheduler -> kubernetes-api:6443", "triggerer -> kubernetes-api:6443"}),

@@ -18,11 +18,12 @@ import pytest
 
 import dag_package
 import dag_protocol as protocol
-from airflow_dag_publisher import publishing
+from airflow_dag_publisher import publishing, restore, rollback
 from airflow_dag_publisher.publishing import Wanted
 from dag_package import LostRace, Session
 from dag_store import StoreError, Unanswered
-from scripts.local.memory_store import MemoryStore, Paused, Replay, Request
+from scripts.local.memory_store import MemoryStore
+from tests.protocol.replay import Paused, Replay, Request
 
 FILES = "dev/sales/dags/"
 STATES_IN_PART = 6_000  # states of a pair, where not all are to be seen
@@ -67,10 +68,10 @@ def adopt(store: Any, name: str = "adopter") -> None:
 PROGRAMS: dict[str, Callable[[Any], Any]] = {
     "publish one": partial(publish, "one"),
     "publish two": partial(publish, "two"),
-    "rollback": lambda store: publishing.rollback(session(store, "back")),
+    "rollback": lambda store: rollback.rollback(session(store, "back")),
     "remove": lambda store: publishing.remove(session(store, "remove")),
-    "restore": lambda store: publishing.restore(session(store, "restore")),
-    "repair": lambda store: publishing.repair(session(store, "mend")),
+    "restore": lambda store: restore.restore(session(store, "restore")),
+    "repair": lambda store: restore.repair(session(store, "mend")),
     "adopt": adopt,
 }
 
@@ -387,7 +388,7 @@ def test_every_interleaving_of_two_programs_serves_whole_versions(
     """Exactly one of two concurrent publishers wins, nobody is told wrongly how it went, and no edit by hand is lost."""
     programs = [PROGRAMS[name] for name in pair]
     if pair[0] == pair[1]:
-        programs[1] = lambda store: publishing.rollback(session(store, "other"))
+        programs[1] = lambda store: rollback.rollback(session(store, "other"))
     states = ends = 0
     most = STATES_IN_FULL[meanwhile] if in_full("protocol") else STATES_IN_PART
     for state, ended in explore(base("small", "smaller"), programs, most=most, **MEANWHILE[meanwhile]):

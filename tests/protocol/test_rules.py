@@ -41,7 +41,7 @@ def test_a_package_holds_so_much_and_not_a_byte_more() -> None:
     ("path", "most"),
     [
         ("a.py", 512 << 10),
-        ("sub/.airflowignore", 512 << 10),
+        ("sub/.airflowignore", 16 << 10),
         ("a.csv", 16 << 20),
         ("notes.airflowignore", 16 << 20),
         ("a.pyc.txt", 16 << 20),

@@ -9,9 +9,10 @@ import pytest
 
 import dag_package
 import dag_protocol as protocol
-from airflow_dag_publisher import comparing, publishing
+from airflow_dag_publisher import comparing, publishing, restore, rollback
 from dag_adopter import Adopter
-from scripts.local.packages import Memory, publish, session, wanted
+from scripts.local.memory_store import Memory
+from scripts.local.packages import publish, session, wanted
 
 ONE, TWO, THREE = ({"a.py": b"x = %d\n" % n, "b.py": b"y = 1\n"} for n in (1, 2, 3))
 POINTER = protocol.pointer_key("dev", "sales")
@@ -66,14 +67,14 @@ def contents(store: Memory) -> dict[str, bytes]:
 
 def test_repair_mends_it_with_what_was_live(damaged: Memory):
     """With the manifest gone its files are still there, and count as edits of the version before."""
-    publishing.repair(session(damaged))
+    restore.repair(session(damaged))
     assert contents(damaged) == TWO
 
 
 def test_a_publish_mends_it_and_can_be_rolled_back(damaged: Memory):
     publish(damaged, THREE)
     assert contents(damaged) == THREE
-    publishing.rollback(session(damaged))
+    rollback.rollback(session(damaged))
     assert contents(damaged)["a.py"] in (ONE["a.py"], TWO["a.py"])
 
 
@@ -82,7 +83,7 @@ def test_publishing_the_same_again_mends_it_too(damaged: Memory):
     assert contents(damaged) == TWO
 
 
-@pytest.mark.parametrize("command", [publishing.rollback, publishing.restore, publishing.remove])
+@pytest.mark.parametrize("command", [rollback.rollback, restore.restore, publishing.remove])
 def test_no_command_is_locked_out(damaged: Memory, command: Callable[..., Any]):
     command(session(damaged))
     assert not dag_package.read_live(session(damaged)).damage
@@ -111,14 +112,14 @@ def test_a_rollback_passes_over_versions_that_say_the_same():
     publish(store, ONE)
     publish(store, TWO)
     publishing.make_live(session(store), lambda _: wanted(TWO), "repair")
-    publishing.rollback(session(store))
+    rollback.rollback(session(store))
     assert contents(store) == ONE
     with pytest.raises(publishing.NothingToDo, match="nothing to go back to"):
-        publishing.rollback(session(store))
+        rollback.rollback(session(store))
 
 
 @pytest.mark.parametrize(
-    "again", [publishing.restore, lambda s: publishing.rollback(s, dag_package.read_live(s).versions[0])]
+    "again", [restore.restore, lambda s: rollback.rollback(s, dag_package.read_live(s).versions[0])]
 )
 def test_what_is_live_already_makes_no_version(again: Callable[..., Any]):
     store = Memory()

@@ -16,8 +16,9 @@ import dag_protocol as protocol
 from dag_store import S3Store
 from scripts.local.fake_aws import FakeAWS
 from scripts.local.fault_proxy import FaultProxy, Seen
-from scripts.local.packages import hand_make, publish, session, wait_for
+from scripts.local.packages import hand_make, publish, session
 from scripts.local.s3_servers import S3Server
+from scripts.local.waiting import wait_for
 from scripts.pinned import ROOT
 from tests.publisher.conftest import Command
 

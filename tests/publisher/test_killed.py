@@ -11,11 +11,12 @@ import pytest
 
 import dag_package
 import dag_protocol as protocol
-from airflow_dag_publisher import publishing
+from airflow_dag_publisher import publishing, restore
 from dag_store import S3Store
 from scripts.local.fault_proxy import FaultProxy, Seen
-from scripts.local.packages import PATIENCE, publish, session, wait_for, write
+from scripts.local.packages import publish, session, write
 from scripts.local.s3_servers import S3Server
+from scripts.local.waiting import PATIENCE, wait_for
 from tests.helpers.forks import Forks
 
 Files = dict[str, bytes]
@@ -164,6 +165,6 @@ def test_killed_at_any_request_whole_versions_are_served_and_the_next_run_just_w
         assert program.wait() in (0, 5), f"the next run just works, or has nothing to do: {program.log.read_text()}"
     assert served(bucket) == scene.served[-1]
     if scene.words[0] not in ("publish", "repair", "remove"):
-        publishing.repair(session(bucket))
+        restore.repair(session(bucket))
         assert served(bucket) == scene.served[-1]
     assert set(bucket.listing(PREFIX)) == {PREFIX + path for path in scene.served[-1] or ()}

@@ -8,11 +8,12 @@ import pytest
 
 import dag_package
 import dag_protocol as protocol
-from airflow_dag_publisher import publishing
+from airflow_dag_publisher import publishing, restore
 from airflow_dag_publisher.publishing import Wanted
 from dag_package import LostRace
 from dag_store import Conflict, Missing, StoreError, Unanswered
-from scripts.local.packages import Memory, publish, session, wanted, write
+from scripts.local.memory_store import Memory
+from scripts.local.packages import publish, session, wanted, write
 
 ONE, TWO = {"a.py": b"x = 1\n", "b.py": b"y = 1\n"}, {"a.py": b"x = 2\n", "c.py": b"z = 2\n"}
 PREFIX = protocol.files_prefix("dev", "sales")
@@ -162,10 +163,10 @@ def test_files_are_restored_from_the_newest_version_that_has_them():
     publish(store, {"a.py": b"x = 1\n", "b.py": b"old\n"})
     publish(store, {"a.py": b"x = 2\n", "b.py": b"new\n"})
     publish(store, {"c.py": b"z = 3\n", "a.py": b"x = 3\n"})
-    publishing.restore(session(store), ("a.py", "b.py"))
+    restore.restore(session(store), ("a.py", "b.py"))
     assert live(store) == {"a.py": b"x = 3\n", "b.py": b"new\n", "c.py": b"z = 3\n"}
     publish(store, {"d.py": b"d = 4\n"})
-    publishing.restore(session(store), ("a.py", "b.py"))
+    restore.restore(session(store), ("a.py", "b.py"))
     assert live(store) == {"a.py": b"x = 3\n", "b.py": b"new\n", "d.py": b"d = 4\n"}
 
 

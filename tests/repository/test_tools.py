@@ -120,7 +120,7 @@ def test_a_tool_that_is_not_known_is_a_sentence() -> None:
 
 def test_pins_are_read_without_what_only_the_checkout_has() -> None:
     """manage.sh reads them where nothing but click, jsonschema and yaml is installed."""
-    code = "import sys; sys.modules['rich'] = None; import scripts.manage.layers.__main__, scripts.pinned"
+    code = "import sys; sys.modules['rich'] = None; import scripts.manage.layers.__main__, scripts.manage.renders, scripts.pinned"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
     assert versions()["helm"].startswith("v3.")
 

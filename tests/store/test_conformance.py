@@ -22,8 +22,8 @@ from dag_store import (
     client_config,
 )  # fmt: skip
 from scripts.local.fault_proxy import FaultProxy
-from scripts.local.memory_store import MemoryStore
-from scripts.local.packages import Memory, write
+from scripts.local.memory_store import Memory, MemoryStore
+from scripts.local.packages import write
 from scripts.local.s3_servers import KEYS, S3Server
 
 KEY = "dev/sales/dags/a.py"

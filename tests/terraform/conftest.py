@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scripts.local.fake_aws import FakeAWS
-from scripts.local.terraform import Manage, var_arguments
+from scripts.local.manage_sh import Manage, var_arguments
 
 ADMIN = "arn:aws:iam::123456789012:user/administrator"
 ISSUER = "https://oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF"

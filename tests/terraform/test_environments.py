@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from botocore.exceptions import ClientError
 
-from scripts.local.terraform import Manage
+from scripts.local.manage_sh import Manage
 from scripts.pinned import ROOT
 from tests.helpers.needs import needs_terraform
 from tests.terraform.conftest import Built
@@ -123,10 +123,12 @@ def test_the_bucket_has_versions_retention_and_its_marker(built, admin, environm
     assert admin.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     rules = {r["ID"]: r for r in admin.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]}
     assert rules["retention"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 365, "NewerNoncurrentVersions": 20}
+    assert rules["retention"]["Filter"] == {"Tag": {"Key": "dag-retention", "Value": "expired"}}
     assert "Expiration" not in rules["retention"], "a current object never expires"
     assert rules["logs"]["Filter"] == {"Prefix": f"logs/{environment}/"}
     marker = admin.get_object(Bucket=bucket, Key=f"pointers/{environment}/_environment.json")["Body"].read()
-    assert json.loads(marker) == {"schema": 1, "environment": environment}
+    retention = {"days": 365, "versions": 20}
+    assert json.loads(marker) == {"schema": 1, "environment": environment, "retention": retention}
 
 
 # --- what only this fake AWS enforces: AssumeRole, and services other than S3 --------------------------------

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from scripts.local.terraform import MANAGE, Manage
+from scripts.local.manage_sh import MANAGE, Manage
 from tests.helpers.needs import needs_terraform
 
 CLUSTERS = "dev staging prod pi"

@@ -5,7 +5,9 @@ import json
 import pytest
 import tftest
 
-from scripts.local.terraform import TERRAFORM, Modules, statements
+import dag_protocol as protocol
+from scripts.local.plans import statements
+from scripts.local.terraform import TERRAFORM, Modules
 from tests.helpers.needs import needs_terraform
 from tests.terraform.policy import allows
 
@@ -224,18 +226,21 @@ def test_a_bucket_is_encrypted(plan, address, algorithm, key):
 
 
 def test_a_version_expires_only_when_old_and_beyond_the_newest(plan):
-    """The days alone would end the rollback of a package that is seldom published."""
-    retention, logs, markers, uploads = plan[f"{S3}_lifecycle_configuration.this[0]"]["rule"]
-    assert {rule["status"] for rule in (retention, logs, markers, uploads)} == {"Enabled"}
+    """The days alone would end the rollback of a package that is seldom published; both of them the live version itself."""
+    retention, logs, markers, uploads, pointers = plan[f"{S3}_lifecycle_configuration.this[0]"]["rule"]
+    assert {rule["status"] for rule in (retention, logs, markers, uploads, pointers)} == {"Enabled"}
     expires = [{"noncurrent_days": 365, "newer_noncurrent_versions": 20}]
-    assert retention["noncurrent_version_expiration"] == expires
-    assert retention["expiration"] == [], "a current object never expires"
+    assert retention["noncurrent_version_expiration"] == pointers["noncurrent_version_expiration"] == expires
+    [tag] = retention["filter"][0]["tag"]
+    assert (tag["key"], tag["value"]) == protocol.EXPIRED, "nothing goes but what dag-adopter tagged"
+    assert pointers["filter"][0]["prefix"] == "pointers/"
+    assert retention["expiration"] == pointers["expiration"] == [], "a current object never expires"
     assert uploads["abort_incomplete_multipart_upload"] == [{"days_after_initiation": 1}]
     assert uploads["expiration"] == uploads["noncurrent_version_expiration"] == []
 
 
 def test_task_logs_go_by_age(plan):
-    _, logs, markers, _ = plan[f"{S3}_lifecycle_configuration.this[0]"]["rule"]
+    _, logs, markers, _, _ = plan[f"{S3}_lifecycle_configuration.this[0]"]["rule"]
     assert logs["filter"][0]["prefix"] == "logs/dev/"
     assert logs["expiration"][0]["days"] == 90
     assert logs["noncurrent_version_expiration"] == [{"noncurrent_days": 1, "newer_noncurrent_versions": None}]
@@ -253,6 +258,7 @@ def test_for_ever_is_no_rule(plan, variant, retention, logs):
         "logs": logs,
         "log-markers": logs,
         "uploads": "Enabled",
+        "pointers": retention,
     }
     assert not [a for a in plan.resources if "module.for_ever" in a and "lifecycle" in a]
 

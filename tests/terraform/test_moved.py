@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from scripts.local.fake_aws import FakeAWS
-from scripts.local.terraform import TERRAFORM, Manage
+from scripts.local.manage_sh import Manage
+from scripts.local.terraform import TERRAFORM
 from tests.helpers.needs import needs_terraform
 
 pytestmark = needs_terraform

@@ -133,7 +133,8 @@ def test_the_bucket_is_what_rollback_needs(plan, environment):
     assert (retention["status"], retention["noncurrent_version_expiration"]) == ("Enabled", expires)
     marker = plan["module.dag_bucket.aws_s3_object.environment_marker"]
     assert marker["key"] == f"pointers/{environment}/_environment.json"
-    assert json.loads(marker["content"]) == {"schema": 1, "environment": environment}
+    retention = {"days": 365, "versions": 20}
+    assert json.loads(marker["content"]) == {"schema": 1, "environment": environment, "retention": retention}
 
 
 # --- who takes a role -----------------------------------------------------------------------------------------
@@ -303,6 +304,11 @@ ADOPTER = [
     ("s3:ListBucket", "{e}/", True),
     ("s3:ListBucket", "{e}/sales/dags/", True),
     ("s3:PutObject", "{e}/sales/dags/a.py", False),
+    ("s3:PutObjectVersionTagging", "{e}/sales/dags/a.py", True),
+    ("s3:GetObjectVersionTagging", "{e}/sales/dags/a.py", True),
+    ("s3:PutObjectVersionTagging", "pointers/{e}/sales.json", False),
+    ("s3:PutObjectVersionTagging", "other/sales/dags/a.py", False),
+    ("s3:PutObjectTagging", "{e}/sales/dags/a.py", False),
     ("s3:PutObject", "manifests/other/sales/v.json", False),
     ("s3:DeleteObject", "pointers/{e}/sales.json", False),
 ]

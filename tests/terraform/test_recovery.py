@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from scripts.local.fake_aws import FakeAWS
+from scripts.local.manage_sh import Manage
 from scripts.local.ports import free_port
-from scripts.local.terraform import Manage
 from tests.helpers.dag_sync import Process, get
 from tests.helpers.needs import needs_terraform
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from scripts.local.terraform import Manage, var_arguments
+from scripts.local.manage_sh import Manage, var_arguments
 from scripts.pinned import ROOT
 from tests.helpers.needs import needs_terraform
 

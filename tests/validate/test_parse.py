@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_dag_publisher.validate import Code, Limits, validate_package
-from scripts.local.packages import PATIENCE
+from scripts.local.waiting import PATIENCE
 from tests.validate.cases import PARSE, Case, write
 
 LIMITS = Limits(seconds=90, import_seconds=1.5, file_seconds=4, memory=1024**3)

@@ -16,20 +16,23 @@ import signal
 import sys
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dag_package
 import dag_protocol as protocol
+from dag_http import serve
 from dag_package import Live, Session
-from dag_protocol import ProtocolError
+from dag_protocol import Newer, ProtocolError
+from dag_retention import Round
 from dag_store import Listed, S3Store, Store, StoreError
 
 PERIOD = 20.0  # seconds between passes of --watch
+MAX_BYTES = 2 * protocol.MAX_PACKAGE_BYTES  # of a package and of what a publish left on top of it
 SETTLE = 10.0  # seconds between the two listings that must agree
+BEHIND_SLASH = chr(ord("/") + 1)  # behind every name in a folder, whatever is in it
 
 
 @dataclass
@@ -41,9 +44,13 @@ class Finding:
     deleted: tuple[str, ...] = ()
     orphans: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
+    noncurrent: tuple[
+        str, ...
+    ] = ()  # live files whose bytes are not the current object: nothing but retention keeps them
     adopted: str | None = None  # the version that was made
     waiting: bool = False  # edits that are still changing
     problem: str = ""
+    newer: bool = False  # the problem is a document of a newer schema
 
     @property
     def quiet(self) -> bool:
@@ -68,42 +75,64 @@ class Adopter:
         self.environment = protocol.check_environment(environment)
         self.only = only
         self.publisher = publisher
-        self._looked: dict[str, tuple[dict[str, Listed], str | None, Finding]] = {}
+        self.beat: Callable[[], None] = lambda: None  # called after each package, so that a long pass is no standstill
+        self._looked: dict[str, tuple[str, str | None, Finding]] = {}
 
-    def listing(self) -> dict[str, dict[str, Listed]]:
-        """Current objects by package. Keys outside of `<package>/dags/` and bad package names are no packages."""
+    def listing(self) -> Iterator[tuple[str, dict[str, Listed]]]:
+        """Yield the current objects of one package after another, one more than it may have at most.
+
+        Keys outside of `<package>/dags/` and bad package names are no packages. What one package heaps up is stepped over.
+        """
         prefix = f"{self.environment}/"
-        prefixes = [protocol.files_prefix(self.environment, name) for name in self.only] if self.only else [prefix]
-        found: dict[str, dict[str, Listed]] = defaultdict(dict)
+        prefixes = (
+            [protocol.files_prefix(self.environment, name) for name in sorted(self.only)] if self.only else [prefix]
+        )
         for one in prefixes:
-            for key, entry in self.store.listing(one).items():
-                package, dags, _ = (*key.removeprefix(prefix).split("/", 2), "", "")[:3]
-                if dags == "dags" and (self.only is None or package in self.only):
-                    found[package][key] = entry
-        return dict(found)
+            package, found, after, more = "", dict[str, Listed](), "", True
+            while more:
+                page, more = self.store.page(one, after)
+                for key, entry in page.items():
+                    after = key
+                    name, dags, _ = (*key.removeprefix(prefix).split("/", 2), "", "")[:3]
+                    if name != package:
+                        if found:
+                            yield package, found
+                        package, found = name, {}
+                    if dags == "dags":
+                        found[key] = entry
+                    if len(found) > protocol.MAX_FILES:
+                        after, more = f"{prefix}{package}/dags{BEHIND_SLASH}", True
+                        break
+            if found:
+                yield package, found
 
-    def look(
-        self, before: Mapping[str, Mapping[str, Listed]] | None
-    ) -> tuple[dict[str, dict[str, Listed]], list[Finding]]:
+    def look(self, before: Mapping[str, str] | None) -> tuple[dict[str, str], list[Finding]]:
         """Do one pass.
 
         Args:
-            before: the listing of the pass before; what differs from it is still being written. None: adopt at once.
+            before: what the pass before returned; what differs from it is still being written. None: adopt at once.
 
         Returns:
-            The listing, and what was found, a line a package.
+            A digest of each package's listing, and what was found, a line a package.
         """
-        now = self.listing()
         pointers = self.store.listing(protocol.pointers_prefix(self.environment))
         if protocol.marker_key(self.environment) not in pointers:
             raise ProtocolError(
                 f"there is no {protocol.marker_key(self.environment)}: is that the right bucket and environment?"
             )
-        findings = []
-        for package in sorted(now.keys() | self._published(pointers)):
-            keys = now.get(package, {})
-            settled = before is None or before.get(package, {}) == keys
-            findings.append(self._look_at(package, keys, pointers, settled))
+        now: dict[str, str] = {}
+        findings: list[Finding] = []
+
+        def look_at(package: str, keys: dict[str, Listed]) -> None:
+            now[package] = _digest(keys)
+            settled = before is None or before.get(package, NOTHING) == now[package]
+            findings.append(self._look_at(package, keys, now[package], pointers, settled))
+
+        for package, keys in self.listing():
+            look_at(package, keys)
+        for package in self._published(pointers) - now.keys():
+            look_at(package, {})
+        findings.sort(key=lambda finding: finding.package)
         for package in sorted((self.only or frozenset()) - {f.package for f in findings}):
             findings.append(Finding(package, problem=f"there is no such package in {self.environment}"))
         return now, findings
@@ -114,11 +143,13 @@ class Adopter:
         names = {key.removeprefix(prefix).removesuffix(".json") for key in pointers if key.endswith(".json")}
         return {n for n in names if "/" not in n and n != protocol.MARKER and (self.only is None or n in self.only)}
 
-    def _look_at(self, package: str, keys: dict[str, Listed], pointers: Mapping[str, Listed], settled: bool) -> Finding:
+    def _look_at(
+        self, package: str, keys: dict[str, Listed], digest: str, pointers: Mapping[str, Listed], settled: bool
+    ) -> Finding:
         try:
             pointer = pointers.get(protocol.pointer_key(self.environment, package))
             known = self._looked.get(package)
-            if known and known[:2] == (keys, pointer.etag if pointer else None) and not known[2].waiting:
+            if known and known[:2] == (digest, pointer.etag if pointer else None) and not known[2].waiting:
                 return known[2]
             session = Session(self.store, self.environment, package, publisher=self.publisher)
             other = None if pointer else protocol.package_clash(package, self._published(pointers))
@@ -128,21 +159,33 @@ class Adopter:
                 )
             finding = _adopt(session, keys, pointer is not None, settled)
             if finding.adopted is None:
-                self._looked[package] = (keys, pointer.etag if pointer else None, finding)
+                self._looked[package] = (digest, pointer.etag if pointer else None, finding)
         except (StoreError, ProtocolError) as error:
-            finding = Finding(package, problem=str(error))
+            finding = Finding(package, problem=str(error), newer=isinstance(error, Newer))
+        self.beat()
         return finding
+
+
+def _digest(listing: Mapping[str, Listed]) -> str:
+    return protocol.sha256(repr(sorted((k, e.etag, e.size) for k, e in listing.items())).encode())
+
+
+NOTHING = _digest({})
 
 
 def _adopt(session: Session, keys: Mapping[str, Listed], has_pointer: bool, settled: bool) -> Finding:
     if len(keys) > protocol.MAX_FILES:
+        raise ProtocolError(f"there are more objects than the {protocol.MAX_FILES:,} files that a package may have")
+    if sum(entry.size for entry in keys.values()) > MAX_BYTES:
         raise ProtocolError(
-            f"{len(keys):,} objects are more than the {protocol.MAX_FILES:,} files that a package may have"
+            f"the objects have more bytes than the {MAX_BYTES:,} that are looked at: delete what is no part of it"
         )
     live = dag_package.read_live(session) if has_pointer else Live()
     found = dag_package.survey(session, live, keys, thorough=False)
     edits = tuple(sorted(found.edits)) if not live.removed else ()
-    finding = Finding(session.package, edits, found.deleted, found.orphans, found.refused)
+    covered = {path for path in live.files if found.meanings.get(path) == "orphan" or path in found.refused}
+    noncurrent = tuple(sorted(covered | set(found.deleted)))
+    finding = Finding(session.package, edits, found.deleted, found.orphans, found.refused, noncurrent)
     if live.pointer is None and found.orphans:
         # A first publish under way, or a pointer deleted by hand: what is here is not known to be whole.
         finding.problem = "there is no pointer, and files of a publish are here: `publish` or `repair` makes it whole"
@@ -157,18 +200,22 @@ def _adopt(session: Session, keys: Mapping[str, Listed], has_pointer: bool, sett
 
 
 def watch(adopter: Adopter, tell: Callable[[Finding], None], period: float = PERIOD, settle: float = SETTLE,
-          stop: threading.Event | None = None, heartbeat: Path | None = None) -> None:  # fmt: skip
+          stop: threading.Event | None = None, heartbeat: Path | None = None,
+          then: Callable[[list[Finding]], None] = lambda _findings: None) -> None:  # fmt: skip
     """Look until `stop` is set: each `period` seconds, and again after `settle` while something is being edited.
 
-    `heartbeat` is touched after each look, good or bad: a liveness probe sees by its age whether the loop turns.
+    `then` is called after each good look, with what it found. `heartbeat` is touched after each look, good or bad: a liveness probe sees by its age whether the loop turns.
     """
     stop = stop or threading.Event()
-    before: dict[str, dict[str, Listed]] = {}
+    if heartbeat:
+        adopter.beat = heartbeat.touch
+    before: dict[str, str] = {}
     told: dict[str, Finding] = {}
     while not stop.is_set():
         waiting = False
         try:
             before, findings = adopter.look(before)
+            then(findings)
         except (StoreError, ProtocolError) as error:
             findings = [Finding("-", problem=str(error))]
         for finding in findings:
@@ -182,12 +229,55 @@ def watch(adopter: Adopter, tell: Callable[[Finding], None], period: float = PER
         stop.wait(settle if waiting else period)
 
 
+def expire_for_ever(retention: Round) -> None:
+    """Give one package after another its turn, and tell what became of it. Beside the passes: a long history takes minutes."""
+    while True:
+        time.sleep(PERIOD)
+        try:
+            result = retention.turn()
+        except (StoreError, ProtocolError) as error:
+            print(_line("nothing expires", problem=str(error)), flush=True)
+            continue
+        if result and result[1]:
+            print(_line("may be deleted by the bucket's rule", package=result[0], objects=result[1]), flush=True)
+
+
+class Metrics:
+    """What the last pass saw, as Prometheus reads it."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+        self.last_pass = 0.0
+
+    def text(self) -> str:
+        """The numbers in Prometheus' text format."""
+        lines = [
+            "# HELP dag_adopter_last_pass_timestamp_seconds Unix time of the last pass that read the bucket.",
+            "# TYPE dag_adopter_last_pass_timestamp_seconds gauge",
+            f"dag_adopter_last_pass_timestamp_seconds {self.last_pass:.17g}",
+        ]
+        for name, about, counted in (
+            ("live_objects_noncurrent", "Live files whose bytes are not the current object.", [len(f.noncurrent) for f in self.findings]),
+            ("edits_refused", "Edits by hand that break a rule.", [len(f.refused) for f in self.findings]),
+            ("problems", "1 where the package could not be looked at.", [int(bool(f.problem)) for f in self.findings]),
+        ):  # fmt: skip
+            lines += [f"# HELP dag_adopter_{name} {about}", f"# TYPE dag_adopter_{name} gauge"]
+            lines += [
+                f'dag_adopter_{name}{{package="{finding.package}"}} {count}'
+                for finding, count in zip(self.findings, counted, strict=True)
+                if finding.package.isidentifier()  # a hostile key must not become a label
+            ]
+        return "\n".join(lines) + "\n"
+
+
 def log_line(finding: Finding) -> str:
     """A finding as a JSON line."""
-    fields = {k: v for k, v in vars(finding).items() if v}
-    return json.dumps(
-        {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "message": "adopter", **fields}, default=list
-    )
+    return _line("adopter", **{k: v for k, v in vars(finding).items() if v})
+
+
+def _line(message: str, **fields: object) -> str:
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"time": time, "message": message, **fields}, default=list)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -213,6 +303,11 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("DAG_ADOPTER_HEARTBEAT"),
         help="file that is touched after each pass (DAG_ADOPTER_HEARTBEAT)",
     )
+    parser.add_argument(
+        "--http-bind",
+        default=os.environ.get("DAG_ADOPTER_HTTP_BIND"),
+        help="address for /metrics, like :9104 (DAG_ADOPTER_HTTP_BIND)",
+    )
     parser.add_argument("--one-time", action="store_true", help="two listings, then end")
     return parser
 
@@ -227,9 +322,20 @@ def main(argv: Iterable[str] | None = None) -> int:
     if not 1 <= args.period <= 3600:
         options.error(f"--period {args.period:g} is not between 1 and 3600 seconds")
     try:
-        adopter = Adopter(S3Store(args.bucket), args.environment)
+        store = S3Store(args.bucket)
+        adopter = Adopter(store, args.environment)
         if not args.one_time:
-            watch(adopter, lambda finding: print(log_line(finding), flush=True), args.period, heartbeat=args.heartbeat)
+            retention, metrics = Round(store, args.environment), Metrics()
+
+            def after_look(findings: list[Finding]) -> None:
+                metrics.findings, metrics.last_pass = findings, time.time()
+                retention.packages = [finding.package for finding in findings]
+
+            threading.Thread(target=expire_for_ever, args=(retention,), name="retention", daemon=True).start()
+            if args.http_bind:
+                serve(args.http_bind, {"/metrics": lambda: (200, metrics.text())})
+            watch(adopter, lambda finding: print(log_line(finding), flush=True), args.period, heartbeat=args.heartbeat,
+                  then=after_look)  # fmt: skip
             return 0
         before, _ = adopter.look({})
         time.sleep(SETTLE)
@@ -237,7 +343,7 @@ def main(argv: Iterable[str] | None = None) -> int:
         for finding in findings:
             print(log_line(finding), flush=True)
         return 1 if any(finding.problem for finding in findings) else 0
-    except (StoreError, ProtocolError) as error:
+    except (OSError, StoreError, ValueError) as error:
         print(log_line(Finding("-", problem=str(error))), flush=True)
         return 1
 

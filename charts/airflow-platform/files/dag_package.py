@@ -6,21 +6,23 @@ between any two requests.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TypeVar
 
 import dag_protocol as protocol
-from dag_protocol import File, Manifest, Meaning, Pointer, ProtocolError, VersionRef
+from dag_protocol import File, Manifest, Meaning, Newer, Pointer, ProtocolError, VersionRef
 from dag_store import Conflict, Listed, Missing, Store, Stored, StoreError, Unanswered
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 WORKERS = 8
-MAX_PAST_POINTERS = 20  # how far back to look for one that can be read
+MAX_WALK = 3_000  # manifests read to find out whether a version was live that the pointer has forgotten
 
 
 class LostRace(StoreError):
@@ -133,6 +135,7 @@ def read_live(session: Session) -> Live:
     history that can be read, and the newest of its versions whose manifest can be. `damage` says what was wrong.
 
     Raises:
+        Newer: the pointer, or what it pins, is of a newer schema: that is no damage, and must not be built on.
         ProtocolError: there is a pointer, and none that can be read in all its history.
         StoreError: the bucket could not be read.
     """
@@ -147,8 +150,8 @@ def read_live(session: Session) -> Live:
         live, damage = _read_version(session, data, etag, "")
         if live:
             return live
-    past = [v.version_id for v in session.store.past(key) if v.key == key and not v.deleted]
-    for version_id in past[:MAX_PAST_POINTERS]:
+    past = session.store.past(key, protocol.MAX_PAST_POINTERS + 1)
+    for version_id in [v.version_id for v in past if v.key == key and not v.deleted][: protocol.MAX_PAST_POINTERS]:
         data, _ = session.store.get(key, protocol.MAX_POINTER_BYTES, version_id)
         live, damage = _read_version(session, data, etag, damage)
         if live:
@@ -163,11 +166,15 @@ def read_live(session: Session) -> Live:
 def _read_version(session: Session, data: bytes, etag: str | None, damage: str) -> tuple[Live | None, str]:
     try:
         pointer = protocol.decode_pointer(data, session.environment, session.package)
+    except Newer:
+        raise
     except ProtocolError as error:
         return None, damage or str(error)
     for ref in pointer.candidates:
         try:
             return Live(pointer, etag, read_manifest(session, ref), ref, damage), damage
+        except Newer:
+            raise
         except (Missing, ProtocolError) as error:
             damage = damage or str(error)
     return None, damage
@@ -186,6 +193,65 @@ def versions(session: Session, live: Live) -> Iterable[Manifest]:
     while manifest is not None:
         yield manifest
         manifest = read_manifest(session, manifest.previous) if manifest.previous else None
+
+
+class Origins:
+    """Whose the current objects are: of a version, of a publish that never became live, or of a person.
+
+    Args:
+        session: the package.
+        live: what is live.
+        pinned: the files of the version whose objects are none to wonder about.
+    """
+
+    def __init__(self, session: Session, live: Live, pinned: Mapping[str, File]) -> None:
+        self._session = session
+        self._live = live
+        self._pinned = pinned
+        self._manifests: dict[str, Manifest | None] = {}
+        self._forgotten: set[str] | None = None
+
+    def meaning(self, path: str, stored: Stored, same_digest: bool) -> Meaning:
+        """What the object at `path` means (dag_protocol.meaning)."""
+        file, versions = self._pinned.get(path), self._live.versions
+        what = protocol.meaning(stored.version_id, same_digest, stored.tag, file, versions)
+        if what != "orphan" or stored.tag is None:
+            return what
+        manifest = self._manifest(stored.tag)
+        pinned = manifest.by_path.get(path) if manifest else None
+        return protocol.meaning(
+            stored.version_id,
+            same_digest,
+            stored.tag,
+            file,
+            versions,
+            pinned,
+            pinned is not None and self._was_live(stored.tag),
+        )
+
+    def _manifest(self, version: str) -> Manifest | None:
+        """The manifest of a version that no pointer remembers, by its name alone."""
+        if version not in self._manifests:
+            self._manifests[version] = None
+            with contextlib.suppress(Missing, ProtocolError):
+                key = protocol.manifest_key(self._session.environment, self._session.package, version)
+                data, _ = self._session.store.get(key, protocol.MAX_MANIFEST_BYTES)
+                ref = VersionRef(version, protocol.sha256(data))
+                self._manifests[version] = protocol.decode_manifest(
+                    data, self._session.environment, self._session.package, ref
+                )
+        return self._manifests[version]
+
+    def _was_live(self, version: str) -> bool:
+        """Whether it was live before the oldest version that the pointer remembers."""
+        if len(self._live.versions) < protocol.MAX_LIVE_VERSIONS:
+            return False
+        if self._forgotten is None:
+            self._forgotten = set()
+            with contextlib.suppress(Missing, ProtocolError):
+                for manifest in islice(versions(self._session, self._live), MAX_WALK):
+                    self._forgotten.add(manifest.version)
+        return version in self._forgotten
 
 
 def survey(session: Session, live: Live, listing: Mapping[str, Listed] | None = None, thorough: bool = True) -> Survey:
@@ -209,12 +275,11 @@ def survey(session: Session, live: Live, listing: Mapping[str, Listed] | None = 
         else:
             found.stored[path] = stored
             found.current[path] = Listed(stored.etag, stored.size)
+    origins = Origins(session, live, pinned)
     for path, entry in found.current.items():
         file, what = pinned.get(path), found.stored.get(path)
         same = file is not None and entry.etag == file.etag
-        found.meanings[path] = (
-            "live" if what is None else protocol.meaning(what.version_id, same, what.tag, file, live.versions)
-        )
+        found.meanings[path] = "live" if what is None else origins.meaning(path, what, same)
     found.deleted = tuple(sorted(live.files.keys() - found.current.keys()))
     _read_edits(session, live, found)
     return found
@@ -229,6 +294,7 @@ def _read_edits(session: Session, live: Live, found: Survey) -> None:
         limit = protocol.max_bytes(path)
         try:
             protocol.check_path(path)
+            protocol.check_sizes({path: stored.size})
             data, _ = session.store.get(session.prefix + path, limit, stored.version_id)
             file = File(path, stored.version_id, stored.etag, len(data), protocol.sha256(data))
             if path in pinned and pinned[path].sha256 == file.sha256:
@@ -269,11 +335,19 @@ def commit(session: Session, live: Live, manifest: Manifest) -> Live:
     key = protocol.manifest_key(session.environment, session.package, manifest.version)
     try:
         session.store.put(key, data)
-    except (Conflict, Unanswered):  # the answer to an earlier try may have been lost
-        if session.store.get(key, protocol.MAX_MANIFEST_BYTES)[0] != data:
+    except (Conflict, Unanswered) as error:  # the answer to an earlier try may have been lost
+        if _stored_document(session, key, error) != data:
             raise
     pointer = protocol.next_pointer(live.pointer, manifest, session.timestamp(), session.new_nonce())
     return move_pointer(session, live, pointer, manifest)
+
+
+def _stored_document(session: Session, key: str, error: StoreError) -> bytes:
+    """What is stored there; where nothing is, the error that made us look says more than its absence."""
+    try:
+        return session.store.get(key, protocol.MAX_MANIFEST_BYTES)[0]
+    except Missing:
+        raise error from None
 
 
 def move_pointer(session: Session, live: Live, pointer: Pointer, manifest: Manifest) -> Live:

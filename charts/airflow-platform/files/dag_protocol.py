@@ -27,14 +27,24 @@ import pathspec
 
 SCHEMA = 1
 TAG = "dag-publish"  # object metadata, so `x-amz-meta-dag-publish`: a copy by hand keeps it, ours replaces it
+PLACE = "dag-publish-place"  # metadata that says for which object the tag was made: a copy to elsewhere keeps it too
+EXPIRED = (
+    "dag-retention",
+    "expired",
+)  # object tag, key and value: the bucket's rule deletes by it, dag_retention.py sets it
 
 MAX_PYTHON_BYTES = 512 * 1024  # a legal 4 MB list literal costs 1.4 GB to compile
 MAX_FILE_BYTES = 16 * 1024 * 1024
 MAX_PACKAGE_BYTES = 64 * 1024 * 1024
+MAX_IGNORE_BYTES = 16 * 1024  # all ignore files of a package: Airflow tries each pattern on each name, again and again
+MAX_PATTERN = 1_000  # characters of a line in one: Airflow's own reading of it takes quadratic time
+MAX_STARS = 4  # `*` in one: each multiplies the time that a long name takes
+SMALLEST_ARCHIVE = 22  # bytes of a zip archive of nothing
 MAX_FILES = 2_000
 MAX_POINTER_BYTES = 64 * 1024
 MAX_MANIFEST_BYTES = 2 * 1024 * 1024
 MAX_LIVE_VERSIONS = 1_000  # newest first in the pointer; older ones by following `previous`
+MAX_PAST_POINTERS = 20  # how far back in a pointer's own object to look for one that can be read
 MAX_FALLBACKS = 5  # how far back dag-sync looks for a version that it can accept
 MAX_PATH_BYTES = 512
 MAX_NAME_BYTES = 200
@@ -49,11 +59,14 @@ ENVIRONMENT_PATTERN = "[a-z][a-z0-9]*(-[a-z0-9]+)*"
 RESERVED_ENVIRONMENTS = ("logs", "manifests", "pointers")  # top-level prefixes of the bucket
 VERSION_PATTERN = "[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}"
 SHA256_PATTERN = "[0-9a-f]{64}"
-_COMMENT = re.compile(r"\s*#.*")
 
 
 class ProtocolError(ValueError):
     """Something in the bucket, or about to go there, breaks a rule; the text says what and where."""
+
+
+class Newer(ProtocolError):
+    """A document of a newer schema: no damage, and nothing to build on. A program that writes must end."""
 
 
 # --- names and keys -------------------------------------------------------------------------------------------
@@ -188,8 +201,10 @@ def is_ignore_file(path: str) -> bool:
 
 
 def max_bytes(path: str) -> int:
-    """Largest size in bytes that a file of this name may have. An ignore file is read whole, and each pattern compiled."""
-    return MAX_PYTHON_BYTES if path.endswith(".py") or is_ignore_file(path) else MAX_FILE_BYTES
+    """Largest size in bytes that a file of this name may have."""
+    if is_ignore_file(path):
+        return MAX_IGNORE_BYTES
+    return MAX_PYTHON_BYTES if path.endswith(".py") else MAX_FILE_BYTES
 
 
 def check_sizes(sizes: Mapping[str, int]) -> None:
@@ -201,6 +216,9 @@ def check_sizes(sizes: Mapping[str, int]) -> None:
             raise ProtocolError(
                 f"{path}: {size:,} bytes are more than the {max_bytes(path):,} that such a file may have"
             )
+    patterns = sum(size for path, size in sizes.items() if is_ignore_file(path))
+    if patterns > MAX_IGNORE_BYTES:
+        raise ProtocolError(f"the {IGNORE_FILE} files have {patterns:,} bytes in all, more than {MAX_IGNORE_BYTES:,}")
     total = sum(sizes.values())
     if total > MAX_PACKAGE_BYTES:
         raise ProtocolError(f"{total:,} bytes in all are more than the {MAX_PACKAGE_BYTES:,} that a package may have")
@@ -219,26 +237,41 @@ def check_content(path: str, data: bytes) -> None:
 
 def check_zip(path: str, content: BinaryIO | os.PathLike[str]) -> None:
     """Raise ProtocolError if `content` is what `zipfile` takes for an archive: Airflow looks into each, by any name."""
-    if zipfile.is_zipfile(content):
+    try:
+        archive = zipfile.is_zipfile(content)
+    except Exception:  # an end that says it is of several disks, for instance: what Airflow would end at as well
+        archive = True
+    if archive:
         raise ProtocolError(
             f"{path}: is a zip archive, which can end Airflow's dag-processor; unpack it, or put it into the image"
         )
 
 
 def check_ignore_file(path: str, data: bytes) -> None:
-    """Raise ProtocolError unless Airflow can read this `.airflowignore` (glob syntax) without ending."""
+    """Raise ProtocolError unless Airflow can read this `.airflowignore` (glob syntax) without ending, and soon."""
+    if len(data) > MAX_IGNORE_BYTES:
+        raise ProtocolError(f"{path}: {len(data):,} bytes are more than the {MAX_IGNORE_BYTES:,} that it may have")
     try:
-        lines = ignore_patterns(data)
+        lines = ignore_lines(data)
     except UnicodeDecodeError as error:
         raise ProtocolError(f"{path}: is not UTF-8 at byte {error.start}, which ends Airflow's dag-processor") from None
     for number, line in enumerate(lines, 1):
-        if line.strip().startswith("!"):
+        pattern = _without_comment(line)
+        if len(line) > MAX_PATTERN:
+            raise ProtocolError(
+                f"{path}:{number}: the line is longer than {MAX_PATTERN} characters, which slows Airflow down"
+            )
+        if pattern.replace("**", "*").count("*") > MAX_STARS:
+            raise ProtocolError(
+                f"{path}:{number}: a pattern has more than {MAX_STARS} times '*', which slows Airflow down"
+            )
+        if pattern.strip().startswith("!"):
             raise ProtocolError(f"{path}:{number}: a pattern with '!' could bring hidden folders back; leave it out")
         try:
-            pathspec.GitIgnoreSpec.from_lines([line])
+            pathspec.GitIgnoreSpec.from_lines([pattern])
         except Exception as error:  # pathspec raises its own, re.error and IndexError, by version
             raise ProtocolError(
-                f"{path}:{number}: pattern {line!r} does not compile ({error}), which ends Airflow's dag-processor; mend it"
+                f"{path}:{number}: pattern {pattern!r} does not compile ({error}), which ends Airflow's dag-processor; mend it"
             ) from None
 
 
@@ -247,7 +280,18 @@ def ignore_patterns(data: bytes) -> list[str]:
 
     So a lone \\r ends a line too, U+2028 does not, and a comment may leave a backslash at the end of one. Raises UnicodeDecodeError.
     """
-    return [_COMMENT.sub("", line) for line in re.split("\r\n|\r|\n", data.decode("utf-8"))]
+    return [_without_comment(line) for line in ignore_lines(data)]
+
+
+def ignore_lines(data: bytes) -> list[str]:
+    """The lines of an ignore file, comments and all. Raises UnicodeDecodeError."""
+    return re.split("\r\n|\r|\n", data.decode("utf-8"))
+
+
+def _without_comment(line: str) -> str:
+    r"""What Airflow's `re.sub(r"\s*#.*", "", line)` leaves, in linear time: that one is quadratic in a row of blanks."""
+    pattern, comment, _ = line.partition("#")
+    return pattern.rstrip() if comment else pattern
 
 
 def sha256(data: bytes) -> str:
@@ -414,9 +458,7 @@ def _decode(data: bytes, limit: int, what: str, environment: str, package: str) 
         raise ProtocolError(f"the {what} is not a JSON object")
     schema = document.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
-        raise ProtocolError(
-            f"the {what} is of schema {schema}, newer than the {SCHEMA} known here: upgrade this program"
-        )
+        raise Newer(f"the {what} is of schema {schema}, newer than the {SCHEMA} known here: upgrade this program")
     if schema != SCHEMA:
         raise ProtocolError(f"the {what} has no schema number that is known here")
     for name, wanted in (("environment", environment), ("package", package)):
@@ -478,20 +520,38 @@ Meaning = Literal["live", "edit", "orphan"]
 
 
 def meaning(
-    version_id: str, digest_matches: bool, tag: str | None, pinned: File | None, live_versions: Iterable[str]
+    version_id: str,
+    digest_matches: bool,
+    tag: str | None,
+    pinned: File | None,
+    live_versions: Iterable[str],
+    pinned_by_tag: File | None = None,
+    was_live: bool = False,
 ) -> Meaning:
     """Say what the current object under a package's prefix is.
 
-    live: the pinned one, or the same bytes. edit: made by hand, since it has no tag or the tag of a version that was
-    live (a copy by hand keeps the tag). orphan: of a publish that never became live, so never to be served.
+    live: the pinned one, or the same bytes. edit: made by hand, since it has no tag, or the tag of a version that was
+    live or that pins another object in this place (a copy by hand keeps the tag). orphan: of a publish that never
+    became live, so never to be served.
 
     Args:
         version_id: of the current object.
         digest_matches: whether its bytes are the pinned ones (ETags of KMS buckets differ for equal bytes).
-        tag: its `dag-publish` metadata.
+        tag: its `dag-publish` metadata; None also where that was made for another place.
         pinned: the file of that path in the live manifest.
-        live_versions: versions that were ever live.
+        live_versions: versions that were ever live, the newest MAX_LIVE_VERSIONS of them.
+        pinned_by_tag: the file of that path in the manifest of `tag`; None: there is no such manifest, or file.
+        was_live: whether `tag` was live, where it is too old for `live_versions`.
     """
     if pinned and (version_id == pinned.version_id or digest_matches):
         return "live"
-    return "edit" if tag is None or tag in live_versions else "orphan"
+    if tag is None or not re.fullmatch(VERSION_PATTERN, tag) or was_live or tag in live_versions:
+        return "edit"
+    if pinned_by_tag is not None and pinned_by_tag.version_id != version_id:
+        return "edit"
+    return "orphan"
+
+
+def place_of(bucket: str, key: str) -> str:
+    """What a publish writes beside its tag: a copy into another place, with its metadata, is then seen for what it is."""
+    return sha256(f"{bucket}/{key}".encode("utf-8", "surrogatepass"))[:16]

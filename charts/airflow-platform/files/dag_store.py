@@ -1,4 +1,4 @@
-"""The bucket as the protocol sees it: six calls, and errors that are one sentence for a person."""
+"""The bucket: the calls of publisher and adopter, a stream for dag-sync, tags for retention; errors are one sentence for a person."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
+from threading import Lock
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -17,7 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.response import StreamingBody
 
-from dag_protocol import TAG
+from dag_protocol import EXPIRED, PLACE, TAG, place_of
 
 
 class StoreError(Exception):
@@ -67,7 +69,7 @@ class Stored:
     version_id: str
     etag: str
     size: int
-    tag: str | None = None
+    tag: str | None = None  # of the publish that wrote this object in this place; a copy from elsewhere has none
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class PastVersion:
     version_id: str
     latest: bool
     deleted: bool  # a delete marker
+    modified: datetime | None = None  # by the server's clock
 
 
 class Store(Protocol):
@@ -86,8 +89,11 @@ class Store(Protocol):
     def listing(self, prefix: str) -> dict[str, Listed]:
         """Return every current object under `prefix`, by key."""
 
-    def past(self, prefix: str) -> list[PastVersion]:
-        """Return every version under `prefix`, delete markers too, newest first for each key."""
+    def page(self, prefix: str, after: str) -> tuple[dict[str, Listed], bool]:
+        """Return the first thousand current objects under `prefix` whose key is behind `after`, and whether there are more."""
+
+    def past(self, prefix: str, limit: int | None = None) -> list[PastVersion]:
+        """Return every version under `prefix`, delete markers too, newest first for each key; the first `limit` at least."""
 
     def head(self, key: str) -> Stored | None:
         """Describe the current object, or None when there is none."""
@@ -118,38 +124,80 @@ class S3Store:
     """
 
     def __init__(self, bucket: str, endpoint_url: str | None = None, client: Any = None) -> None:
+        if bucket.startswith("arn:") or bucket.endswith("-s3alias"):  # the tag of a publish names the bucket
+            raise StoreError(f"{bucket} is an access point: give the name of the bucket")
         self.bucket = bucket
-        try:
-            session = boto3.session.Session()  # the default one remembers the credentials of whoever asked first
-            self.client: Any = client or session.client("s3", endpoint_url=endpoint_url, config=client_config())
-        except (aws.BotoCoreError, ValueError) as error:
-            raise StoreError(f"the AWS settings cannot be used: {error}") from None
+        self._endpoint_url = endpoint_url
+        self._client = client
+        self._lock = Lock()
+        self._forgets = client is None
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client: made at the first call, and anew after one that found no credentials. They may come later."""
+        with self._lock:
+            if self._client is None:
+                session = (
+                    boto3.session.Session()
+                )  # the default one remembers whose credentials came first, and that there were none
+                try:
+                    self._client = session.client("s3", endpoint_url=self._endpoint_url, config=client_config())
+                except ValueError as error:
+                    raise StoreError(f"the AWS settings cannot be used: {_brief(error)}") from None
+            return self._client
 
     def listing(self, prefix: str) -> dict[str, Listed]:
         """See Store."""
         with self._errors(f"list {prefix}"):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-            return {o["Key"]: Listed(o["ETag"], o["Size"]) for page in pages for o in page.get("Contents", [])}
+            found: dict[str, Listed] = {}
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                _check_page(page, prefix, "Contents")
+                found |= {o["Key"]: Listed(o["ETag"], o["Size"]) for o in page.get("Contents", [])}
+        return found
 
-    def past(self, prefix: str) -> list[PastVersion]:
+    def past(self, prefix: str, limit: int | None = None) -> list[PastVersion]:
         """See Store."""
-        with self._errors(f"list versions of {prefix}"):
-            found: list[tuple[Any, PastVersion]] = []
-            for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
-                for field, deleted in (("Versions", False), ("DeleteMarkers", True)):
-                    for v in page.get(field, []):
-                        found.append((v["LastModified"], PastVersion(v["Key"], v["VersionId"], v["IsLatest"], deleted)))
+        found: list[PastVersion] = []
+        for page in self._past_pages(prefix):
+            found += page
+            if limit is not None and len(found) >= limit:
+                break
         # Within a key the server's order is kept (two versions may share a second); markers and versions come apart.
-        return [version for _, version in sorted(found, key=lambda f: (f[1].latest, f[0]), reverse=True)]
+        return sorted(found, key=lambda v: (v.latest, v.modified), reverse=True)
+
+    def each_past(self, prefix: str) -> Iterator[PastVersion]:
+        """See dag_retention.RetentionStore."""
+        for page in self._past_pages(prefix):
+            yield from page
+
+    def _past_pages(self, prefix: str) -> Iterator[list[PastVersion]]:
+        with self._errors(f"list versions of {prefix}"):
+            for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket, Prefix=prefix):
+                _check_page(page, prefix, "Versions", "DeleteMarkers")
+                yield [
+                    PastVersion(v["Key"], v["VersionId"], v["IsLatest"], deleted, v["LastModified"])
+                    for field, deleted in (("Versions", False), ("DeleteMarkers", True))
+                    for v in page.get(field, [])
+                ]
+
+    def page(self, prefix: str, after: str) -> tuple[dict[str, Listed], bool]:
+        """See Store."""
+        with self._errors(f"list {prefix}"):
+            answer = self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, StartAfter=after)
+            _check_page(answer, prefix, "Contents")
+            found = {o["Key"]: Listed(o["ETag"], o["Size"]) for o in answer.get("Contents", [])}
+            if answer.get("IsTruncated") and max(found, default=after) <= after:
+                raise Unanswered(f"cannot list {prefix}: the answer says that there is more, and does not go on")
+            return found, bool(answer.get("IsTruncated"))
 
     def head(self, key: str) -> Stored | None:
         """See Store."""
         try:
             with self._reading(key):
                 answer = self.client.head_object(Bucket=self.bucket, Key=key)
+                return self._stored(key, answer, answer["ContentLength"])
         except Missing:
             return None
-        return _stored(answer, answer["ContentLength"])
 
     def get(self, key: str, limit: int, version_id: str | None = None) -> tuple[bytes, Stored]:
         """See Store."""
@@ -162,7 +210,7 @@ class S3Store:
                 answer["Body"].close()
             if len(data) < min(answer["ContentLength"], limit + 1):
                 raise Unanswered(f"cannot read {key} in bucket {self.bucket}: the answer is cut off")
-        return data, _stored(answer, len(data))
+        return data, self._stored(key, answer, len(data))
 
     def stream(self, key: str, version_id: str, chunk: int) -> Iterator[bytes]:
         """Yield an object's bytes, `chunk` at a time. Raises Missing."""
@@ -170,7 +218,7 @@ class S3Store:
             body = self._quick_get(key, version_id)
             if body is None:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key, VersionId=version_id)
-                _stored(answer, 0)
+                self._stored(key, answer, 0)
                 body = answer["Body"]
             try:
                 yield from body.iter_chunks(chunk)
@@ -186,12 +234,32 @@ class S3Store:
             # versitygw 1.8 takes a delete marker for an object here; AWS does not.
             if if_match or key in self.listing(key) or not self._is_deleted(key):
                 raise
+            if key.startswith("pointers/"):  # without a condition two publishers would both hear that theirs is live
+                raise StoreError(
+                    f"cannot write {key} in bucket {self.bucket}: it was deleted, and this store takes its delete marker for an "
+                    "object; remove the marker (`aws s3api delete-object --version-id`), then run the command again"
+                ) from None
             return self._put(key, data, tag, {})
 
     def delete(self, key: str, if_match: str) -> None:
         """See Store."""
         with self._errors(f"delete {key}"):
             self.client.delete_object(Bucket=self.bucket, Key=key, IfMatch=if_match)
+
+    def expire(self, key: str, version_id: str) -> None:
+        """See dag_retention.RetentionStore."""
+        tags = {"TagSet": [{"Key": EXPIRED[0], "Value": EXPIRED[1]}]}
+        with self._errors(f"tag {key}"):
+            self.client.put_object_tagging(Bucket=self.bucket, Key=key, VersionId=version_id, Tagging=tags)
+
+    def keep(self, key: str, version_id: str) -> None:
+        """See dag_retention.RetentionStore."""
+        of = {"Bucket": self.bucket, "Key": key, "VersionId": version_id}
+        with self._errors(f"take the tag of {key} away"):
+            tags = self.client.get_object_tagging(**of)["TagSet"]
+            rest = [tag for tag in tags if tag["Key"] != EXPIRED[0]]
+            if len(rest) < len(tags):
+                self.client.put_object_tagging(**of, Tagging={"TagSet": rest})
 
     def check_versioning(self) -> None:
         """Raise Unversioned if the bucket says that it keeps no versions; silent when it may not be asked."""
@@ -249,7 +317,7 @@ class S3Store:
                 Bucket=self.bucket,
                 Key=key,
                 Body=data,
-                Metadata={TAG: tag} if tag else {},
+                Metadata={TAG: tag, PLACE: place_of(self.bucket, key)} if tag else {},
                 ChecksumSHA256=digest,
                 **condition,
             )
@@ -257,48 +325,98 @@ class S3Store:
             raise Unversioned(
                 f"bucket {self.bucket} wrote {key} without a version id: its versioning is suspended; enable it"
             )
-        return Stored(answer["VersionId"], answer["ETag"], len(data), tag)
+        return replace(self._stored(key, answer, len(data)), tag=tag)
+
+    def _stored(self, key: str, answer: Any, size: int) -> Stored:
+        if "ETag" not in answer:
+            raise Unanswered("the answer is not from S3: is something in between, like a proxy that asks for a login?")
+        metadata = answer.get("Metadata", {})
+        copied = metadata.get(PLACE, "") not in ("", place_of(self.bucket, key))
+        return Stored(answer.get("VersionId", "null"), answer["ETag"], size, None if copied else metadata.get(TAG))
 
     def _is_deleted(self, key: str) -> bool:
         return any(v.deleted and v.latest for v in self.past(key) if v.key == key)
 
     @contextmanager
     def _errors(self, action: str) -> Iterator[None]:
+        """Whatever goes wrong in a call becomes a StoreError: also what no S3 says, and what only a broken one does."""
+        what = f"cannot {action} in bucket {self.bucket}"
         try:
             yield
+        except StoreError:
+            raise
         except aws.ClientError as error:
-            raise self._translated(error, action) from error
-        except (
-            aws.NoCredentialsError,
-            aws.CredentialRetrievalError,
-            aws.TokenRetrievalError,
-            aws.ProfileNotFound,
-        ) as error:
-            raise NoCredentials(
-                f"cannot {action} in bucket {self.bucket}: no AWS credentials ({_brief(error)})"
-            ) from error
-        except (aws.ParamValidationError, aws.NoRegionError, aws.InvalidEndpointDiscoveryConfigurationError) as error:
-            raise StoreError(f"cannot {action} in bucket {self.bucket}: {_brief(error)}") from error
+            raise _translated(error, what) from error
+        except _OF_CREDENTIALS as error:
+            self._forget_client()
+            raise NoCredentials(f"{what}: no AWS credentials ({_brief(error)})") from error
+        except _OF_SETTINGS as error:
+            raise StoreError(f"{what}: the AWS settings cannot be used: {_brief(error)}") from error
         except aws.BotoCoreError as error:  # connection, time-out, broken body
-            raise Unanswered(f"cannot {action} in bucket {self.bucket}: no answer ({_brief(error)})") from error
+            raise Unanswered(f"{what}: no answer ({_brief(error)})") from error
+        except Exception as error:  # a parser that met what it does not know; botocore lets many kinds through
+            if isinstance(error, OSError) and error.filename:  # a token that is not there yet, a program that is gone
+                self._forget_client()
+                raise NoCredentials(f"{what}: no AWS credentials ({_brief(error)})") from error
+            raise Unanswered(f"{what}: the answer is not from S3 ({type(error).__name__}: {_brief(error)})") from error
 
-    def _translated(self, error: aws.ClientError, action: str) -> StoreError:
-        code = error.response.get("Error", {}).get("Code", "")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        what = f"cannot {action} in bucket {self.bucket}"
-        if code == "NoSuchBucket":
-            return NoBucket(f"{what}: there is no such bucket")
-        if code in _NO_CREDENTIALS:
-            return NoCredentials(f"{what}: the AWS credentials are wrong or expired ({code})")
-        if status in (409, 412):
-            return Conflict(f"{what}: somebody else wrote it in the meantime")
-        if status == 404:
-            return Missing(f"{what}: it does not exist")
-        if status == 403:
-            return Denied(f"{what}: access denied")
-        if status >= 500 or code in ("RequestTimeout", "SlowDown", "Throttling", "BadDigest"):
-            return Unanswered(f"{what}: the server answered {status} {code}")
-        return StoreError(f"{what}: {status} {code} {error.response.get('Error', {}).get('Message', '')}".strip())
+    def _forget_client(self) -> None:
+        if self._forgets:
+            with self._lock:
+                self._client = None
+
+
+_OF_CREDENTIALS = (
+    aws.ConfigParseError, aws.CredentialRetrievalError, aws.InvalidConfigError, aws.MetadataRetrievalError,
+    aws.NoCredentialsError, aws.PartialCredentialsError, aws.ProfileNotFound, aws.SSOError, aws.TokenRetrievalError,
+    aws.UnknownCredentialError,
+)  # fmt: skip
+_OF_SETTINGS = (
+    aws.InvalidEndpointDiscoveryConfigurationError, aws.InvalidRegionError, aws.NoRegionError, aws.ParamValidationError,
+)  # fmt: skip
+
+
+def _translated(error: aws.ClientError, what: str) -> StoreError:
+    """The error of an answer that names one."""
+    told = error.response.get("Error", {})
+    code, reason = str(told.get("Code", "")), _brief(told.get("Message") or "")
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if code == "NoSuchBucket":
+        return NoBucket(f"{what}: there is no such bucket")
+    if code in _NO_CREDENTIALS:
+        return NoCredentials(f"{what}: the AWS credentials are wrong or expired ({code})")
+    if code in ("RequestTimeTooSkewed", "RequestInTheFuture"):
+        return NoCredentials(
+            f"{what}: the clock of this machine is wrong, so that nothing signed here is taken ({code})"
+        )
+    if code == "InvalidObjectState":
+        return StoreError(
+            f"{what}: it is in an archive (its storage class), from which somebody has to bring it back first"
+        )
+    if status == 501 or code == "NotImplemented":
+        return StoreError(
+            f"{what}: this store has no such call ({code} {reason}): `airflow-dag-publisher check-store`".rstrip()
+        )
+    if status in (409, 412):
+        return Conflict(f"{what}: somebody else wrote it in the meantime")
+    if status == 404 and code in ("404", "NoSuchKey", "NoSuchVersion"):  # HEAD has no body, so no code
+        return Missing(f"{what}: it does not exist")
+    if status == 403:
+        return Denied(
+            f"{what}: access denied" + (f" ({reason})" if reason not in ("", "Access Denied", "Forbidden") else "")
+        )
+    if status in (404, 405) or status >= 500 or code in ("RequestTimeout", "SlowDown", "Throttling", "BadDigest"):
+        return Unanswered(f"{what}: the server answered {status} {_brief(code)}".rstrip())
+    return StoreError(f"{what}: {status} {_brief(code)} {reason}".rstrip())
+
+
+def _check_page(page: Any, prefix: str, *fields: str) -> None:
+    """Raise Unanswered unless it is a page of the listing that was asked for: what is not S3 may answer 200 as well."""
+    if "Name" not in page:
+        raise Unanswered(f"cannot list {prefix}: the answer is not from S3, which names the bucket in each page")
+    strange = [o["Key"] for field in fields for o in page.get(field, []) if not o["Key"].startswith(prefix)]
+    if strange:
+        raise Unanswered(f"cannot list {prefix}: the answer has {_brief(repr(strange[0]))}, which is elsewhere")
 
 
 def client_config(**options: Any) -> Config:
@@ -314,11 +432,7 @@ def client_config(**options: Any) -> Config:
     return Config(**(defaults | options))
 
 
-def _stored(answer: Any, size: int) -> Stored:
-    if "ETag" not in answer:
-        raise Unanswered("the answer is not from S3: is something in between, like a proxy that asks for a login?")
-    return Stored(answer.get("VersionId", "null"), answer["ETag"], size, answer.get("Metadata", {}).get(TAG))
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+def _brief(told: object) -> str:
+    """What a server or a library says, on one line, with nothing that a terminal obeys."""
+    text = " ".join(str(told).split())
+    return "".join(c if c.isprintable() else "?" for c in text)[:300]

@@ -26,15 +26,13 @@ from typing import Any
 import dag_protocol as protocol
 from dag_protocol import ProtocolError
 from dag_store import S3Store, StoreError
-from dag_sync_bucket import Bucket
+from dag_sync_fetch import Bucket
 from dag_sync_http import serve_http
 from dag_sync_log import log
-from dag_sync_loop import Loop
+from dag_sync_loop import PERIOD, Loop
 from dag_sync_requests import Requests, result_of
 from dag_sync_syncer import STALE_TIMEOUT, Syncer
 from dag_tree import Budget, Tree
-
-PERIOD = 1.0  # seconds; with Airflow's refresh_interval of 1 a change is visible within 5 s, docs/latency-and-cost.md
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NOTHING_SERVED = 0, 1, 2, 4
 
@@ -193,7 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     log("info", "started", bucket=args.bucket, environment=args.environment, root=str(root), period=args.period,
         packages=sorted(only) if only else "all")  # fmt: skip
     loop.run()
-    return EXIT_FAILED
+    os._exit(EXIT_FAILED)  # a turn that is under way may take a minute; every line is safe to die at
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
-"""Health, readiness and metrics over HTTP."""
+"""dag-sync's health, readiness and metrics."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Iterable
 
+from dag_http import Server, serve
 from dag_sync_loop import Loop
 from dag_sync_syncer import Syncer
 
@@ -19,7 +17,7 @@ def metrics(syncer: Syncer) -> str:
         lines.extend((f"# HELP dag_sync_{name} {about}", f"# TYPE dag_sync_{name} {kind}"))
         lines.extend(f"dag_sync_{name}{labels} {value:.17g}" for labels, value in samples)
 
-    packages = sorted(syncer.packages.values(), key=lambda p: p.name)
+    packages = sorted(syncer.packages.copy().values(), key=lambda p: p.name)
     versions = [(f'{{package="{p.name}",version="{p.version}"}}', 1.0) for p in packages if p.version]
     flips = [(f'{{package="{p.name}"}}', p.flip_seconds) for p in packages if p.flip_seconds is not None]
     refused = [p for p in packages if p.action == "refused"]
@@ -50,27 +48,13 @@ def _plain(name: str) -> bool:
     return name.isidentifier()  # a hostile key must not become a label
 
 
-def serve_http(bind: str, syncer: Syncer, loop: Loop) -> ThreadingHTTPServer:
+def serve_http(bind: str, syncer: Syncer, loop: Loop) -> Server:
     """Serve /healthz (the loop turns), /readyz (first sync done) and /metrics in a thread. Raises OSError, ValueError."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answers: dict[str, Callable[[], tuple[int, str]]] = {
-                "/healthz": lambda: (200, "ok\n") if loop.turning else (503, "the loop stands still\n"),
-                "/readyz": lambda: (200, "ok\n") if syncer.ready else (503, "the first sync is not done\n"),
-                "/metrics": lambda: (200, metrics(syncer)),
-            }
-            status, text = answers.get(self.path, lambda: (404, "there are /healthz, /readyz and /metrics\n"))()
-            self.send_response(status)
-            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    host, _, port = bind.rpartition(":")
-    server = ThreadingHTTPServer((host, int(port)), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
-    return server
+    return serve(
+        bind,
+        {
+            "/healthz": lambda: (200, "ok\n") if loop.turning else (503, "the loop stands still\n"),
+            "/readyz": lambda: (200, "ok\n") if syncer.ready else (503, "the first sync is not done\n"),
+            "/metrics": lambda: (200, metrics(syncer)),
+        },
+    )

@@ -8,10 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from dag_sync_lanes import SLOW_SECONDS
 from dag_sync_log import log
 from dag_sync_requests import Requests, result_of
-from dag_sync_syncer import PACKAGE_DEADLINE, Syncer
+from dag_sync_syncer import Syncer
 
+PERIOD = 1.0  # seconds; with Airflow's refresh_interval of 1 a change is visible within 5 s, docs/latency-and-cost.md
+PATIENCE = 1.0  # seconds that a pass waits for the packages' turns before the next one looks for others
 VERIFY_PERIOD = 3600.0
 
 
@@ -37,7 +40,7 @@ class Loop:
     @property
     def turning(self) -> bool:
         """Whether the loop is alive. A dead bucket is no reason to restart a pod: it slows the loop, never stops it."""
-        return time.monotonic() - self._beat < PACKAGE_DEADLINE * 5 + self.period
+        return time.monotonic() - self._beat < SLOW_SECONDS[1] * 5 + self.period
 
     def hurry(self, *_: Any) -> None:
         """Sync now (SIGHUP)."""
@@ -55,7 +58,7 @@ class Loop:
                 self.syncer.verify()
             damaged, self._damaged = self._damaged, []
             self.syncer.mend(damaged)
-            self.syncer.poll()
+            self.syncer.poll(SLOW_SECONDS[1] if waiting else PATIENCE)
             self._keep_house(waiting)
             if 0 <= self.max_failures < self.syncer.failures:
                 log("error", "too many failed polls in a row", failures=self.syncer.failures)
@@ -82,4 +85,7 @@ class Loop:
     def _verify_now_and_then(self) -> None:
         while True:
             time.sleep(VERIFY_PERIOD * random.uniform(0.9, 1.1))  # noqa: S311
-            self._damaged = self.syncer.damaged()
+            try:
+                self._damaged = self.syncer.damaged()
+            except OSError as error:
+                log("error", f"the disk failed: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Iterable
@@ -9,20 +10,37 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 
 import dag_protocol as protocol
-from dag_protocol import File, Pointer, ProtocolError, VersionRef
-from dag_store import StoreError
-from dag_sync_bucket import Bucket, Late, PollError
-from dag_sync_log import log
+from dag_contents import Undecided
+from dag_protocol import File, Newer, Pointer, ProtocolError, VersionRef
+from dag_store import Denied, StoreError
+from dag_sync_fetch import Bucket, Doubtful, Late, PollError
+from dag_sync_lanes import Lanes, Turn
+from dag_sync_log import brief, log
 from dag_tree import Tree
 
 TOUCHES = (0.0, 2.0, 6.0)  # seconds after a flip: a file that was being parsed during the first is parsed again
 STALE_TIMEOUT = 600.0
-PACKAGE_DEADLINE = 60.0  # then the others have their turn; what was fetched stays
 READY_PATIENCE = 60.0  # after the first good listing, for packages that fail without being refused
 BACK_OFF = (2.0, 60.0)
+LOOK_AGAIN = (30.0, 600.0)  # at what was refused and could be otherwise: gone, garbled, not checked in its time
 WORKERS = 8
+
+
+@dataclass
+class Refusal:
+    """Why a version is not served. One of its pinned bytes is for good; any other is looked at again after a pause."""
+
+    reason: str
+    tries: int = 0
+    retry_at: float | None = None  # monotonic; None: never
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is not yet time to look again."""
+        return self.retry_at is None or time.monotonic() < self.retry_at
 
 
 @dataclass
@@ -31,18 +49,25 @@ class Package:
 
     name: str
     etag: str | None = None  # of the pointer that was dealt with, as GET told it
+    seen: str | None = None  # of the pointer that was looked at last; another one is looked at without a pause
     action: str = "unknown"  # what the last turn did: delivered, unchanged, removed, refused, failed
     reason: str = ""
     version: str | None = None
-    refused: dict[VersionRef, str] = field(default_factory=dict)
+    refused: dict[VersionRef, Refusal] = field(default_factory=dict)  # of the pointer's versions, so a handful
     failures: int = 0
     retry_at: float = 0.0
     flip_seconds: float | None = None  # from the pointer's time to the flip
+    asked: int = 0  # grows with each wish to look anew, also while a turn is under way
 
     @property
     def pending(self) -> bool:
-        """Whether it was neither delivered nor refused for good."""
+        """Whether it was neither delivered nor refused."""
         return self.action in ("unknown", "failed")
+
+    def look_anew(self) -> None:
+        """Have it looked at with the next poll."""
+        self.asked += 1
+        self.etag, self.seen, self.retry_at = None, None, 0.0
 
 
 class Syncer:
@@ -69,6 +94,9 @@ class Syncer:
         self.failures = 0  # polls in a row
         self.verified_at_start = False
         self._touches: list[tuple[float, Path]] = []
+        self._lock = Lock()  # of the touches, and of what ended
+        self._ended: list[str] = []
+        self._lanes = Lanes(self._turn)
         self._strays: list[str] = []
 
     def start(self) -> None:
@@ -79,8 +107,12 @@ class Syncer:
         damaged = self.verify()
         self.verified_at_start = not damaged and any(True for _ in self.tree.packages())
 
-    def poll(self) -> bool:
-        """One pass. Return whether it was good; packages that failed in it are tried again on their own."""
+    def poll(self, patience: float | None = None) -> bool:
+        """One pass. Return whether it was good; packages that failed in it are tried again on their own.
+
+        Args:
+            patience: seconds to wait for the packages' turns; what takes longer goes on beside the next pass. None: to the end.
+        """
         try:
             self.tree.write_ignore_file()
             pointers = self.bucket.pointers()
@@ -93,7 +125,11 @@ class Syncer:
         self.failures = 0
         due = self._due(pointers)
         self.first_listing = self.first_listing or time.monotonic()  # not sooner: `ready` looks at the packages then
-        changed = [self._turn(package) for package in due]
+        for package in due:
+            self._lanes.start(package.name)
+        self._lanes.wait(patience)
+        with self._lock:
+            changed, self._ended = self._ended, []
         good = "failed" not in changed
         self.counts["noop" if not changed else "success" if good else "error"] += 1
         if good:
@@ -106,7 +142,7 @@ class Syncer:
         if not self.first_listing:
             return self.verified_at_start and self.failures > 0
         patience = time.monotonic() - self.first_listing > READY_PATIENCE
-        return patience or not any(p.pending for p in self.packages.values())
+        return patience or not any(p.pending for p in list(self.packages.values()))
 
     def _due(self, pointers: dict[str, str]) -> list[Package]:
         now = time.monotonic()
@@ -118,12 +154,16 @@ class Syncer:
             if package is None:
                 package = self.packages[name] = Package(name)
                 package.version = self._version_at_start(package, etag)
-            if package.etag != etag and now >= package.retry_at:
+            if (
+                package.etag != etag
+                and (etag != package.seen or now >= package.retry_at)
+                and not self._lanes.busy(name)
+            ):
                 due.append(package)
         for name in self.packages.keys() - pointers.keys():
             if self.packages[name].reason != "its pointer vanished":
                 self.packages[name].reason = "its pointer vanished"
-                self.packages[name].etag = None
+                self.packages[name].look_anew()
                 log("warning", "the pointer vanished; what is served stays", package=name)
         return due
 
@@ -131,68 +171,141 @@ class Syncer:
         try:
             protocol.check_package(package.name)
         except ProtocolError as error:
-            self._refuse(package, str(error), etag)
+            self._refuse(package, error, etag)
             return None
         return self.tree.served_version(package.name)
 
-    def _turn(self, package: Package) -> str:
+    def _turn(self, name: str, turn: Turn) -> bool:
+        """Bring one package to what its pointer says. Return whether it needs more time than the quick lane gives."""
+        package = self.packages[name]
+        asked = package.asked
+        with self.tree.lock(name):
+            try:
+                self._look_at(package, turn)
+            except Late:
+                package.action, package.reason = "failed", "not finished in its time; goes on at its next turn"
+                if not turn.slow:
+                    return True
+                package.retry_at = _after(BACK_OFF, 1)
+            except Exception as error:  # of the bucket or the disk; and a fault of ours must not hold the others back
+                self._fail(package, error)
+        if asked != package.asked:
+            package.look_anew()
+        with self._lock:
+            self._ended.append(package.action)
+        return False
+
+    def _look_at(self, package: Package, turn: Turn) -> None:
         started = time.monotonic()
-        etag: str | None = None
         try:
             data, etag = self.bucket.pointer(package.name)
-            self._follow(package, data, started + PACKAGE_DEADLINE)
-        except Late:
-            package.action, package.reason = "failed", "not finished in its time; goes on at its next turn"
+            package.seen = etag
+            again = self._follow(package, self._decoded(package, data, turn), turn)
         except ProtocolError as error:
-            self._refuse(package, str(error), etag)
-        except Exception as error:  # of the bucket or the disk; and a fault of ours must not hold the others back
             package.failures += 1
-            known = isinstance(error, StoreError | OSError)
-            package.action, package.reason = "failed", str(error) if known else f"fault of dag-sync: {error!r}"
-            pause = min(BACK_OFF[1], BACK_OFF[0] * 2 ** min(package.failures - 1, 10))
-            package.retry_at = time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311
-            log("error", "failed", package=package.name, reason=package.reason, failures=package.failures)
-        else:
-            package.etag, package.failures, package.retry_at = etag, 0, 0.0
-            package.version = self.tree.served_version(package.name)
-            log("info", "serves an older version" if package.action == "refused" else package.action,
-                package=package.name, version=package.version, reason=package.reason,
-                seconds=round(time.monotonic() - started, 3))  # fmt: skip
-        return package.action
+            self._refuse(package, error, None)
+            package.retry_at = _after(LOOK_AGAIN, package.failures)
+            return
+        package.failures, package.retry_at = 0, again or 0.0
+        package.etag = None if again else etag
+        package.version = self.tree.served_version(package.name)
+        log("info", "serves an older version" if package.action == "refused" else package.action,
+            package=package.name, version=package.version, reason=package.reason,
+            seconds=round(time.monotonic() - started, 3))  # fmt: skip
 
-    def _refuse(self, package: Package, reason: str, etag: str | None) -> None:
-        package.action, package.reason, package.etag = "refused", reason, etag
-        log("error", "refused", package=package.name, reason=reason)
-
-    def _follow(self, package: Package, data: bytes, deadline: float) -> None:
-        pointer = protocol.decode_pointer(data, self.bucket.environment, package.name)
+    def _decoded(self, package: Package, data: bytes, turn: Turn) -> Pointer:
+        """The pointer, or the newest before it that this program understands, where a newer one wrote since."""
         package.reason = ""
+        try:
+            return protocol.decode_pointer(data, self.bucket.environment, package.name)
+        except Newer as newer:
+            pointer = self._understood(package.name, turn)
+            if pointer is None:
+                raise
+            package.reason = brief(newer)
+            return pointer
+
+    def _understood(self, name: str, turn: Turn) -> Pointer | None:
+        try:
+            for past in self.bucket.past_pointers(name, turn.deadline):
+                with contextlib.suppress(ProtocolError):
+                    return protocol.decode_pointer(past, self.bucket.environment, name)
+        except Denied:  # a role that was made before dag-sync asked for histories
+            pass
+        return None
+
+    def _fail(self, package: Package, error: Exception) -> None:
+        package.failures += 1
+        known = isinstance(error, StoreError | OSError)
+        package.action, package.reason = "failed", brief(error if known else f"fault of dag-sync: {error!r}")
+        package.retry_at = _after(BACK_OFF, package.failures)
+        log("error", "failed", package=package.name, reason=package.reason, failures=package.failures)
+
+    def _refuse(self, package: Package, error: Exception, etag: str | None) -> None:
+        package.action, package.reason, package.etag = "refused", brief(error), etag
+        log("error", "refused", package=package.name, reason=package.reason)
+
+    def _follow(self, package: Package, pointer: Pointer, turn: Turn) -> float | None:
+        """Serve the newest acceptable version. Return when to look again at one that is refused for now (monotonic)."""
         if pointer.removed:
             self.tree.unlink(package.name)
             package.action = "removed"
-            return
+            return None
+        package.refused = {ref: why for ref, why in package.refused.items() if ref in pointer.candidates}
+        newer, passed_over, late = package.reason, [], False
         for ref in pointer.candidates:
-            if ref in package.refused:
-                continue
-            try:
-                folder = self._on_disk(package.name, ref, deadline)
-            except ProtocolError as error:
-                package.refused[ref] = str(error)
-                log("error", "refused", package=package.name, version=ref.version, reason=str(error))
-                continue
-            self._show(package, pointer, folder)
-            break
+            refusal = package.refused.get(ref)
+            if refusal is None or not refusal.stands:
+                try:
+                    folder = self._on_disk(package, ref, turn, late)
+                except (Late, Undecided) as error:
+                    if isinstance(error, Undecided) and turn.slow:
+                        refusal = self._note(package, ref, error)
+                    else:
+                        late = True  # meanwhile what is on the disk is better than nothing
+                        continue
+                except ProtocolError as error:
+                    refusal = self._note(package, ref, error)
+                else:
+                    package.refused.pop(ref, None)
+                    self._show(package, pointer, folder)
+                    break
+            passed_over.append(refusal)
+        if late:
+            raise Late
         newest = package.refused.get(pointer.ref)
-        if newest:
-            package.action, package.reason = "refused", f"version {pointer.version}: {newest}"
+        if newest or newer:
+            package.action, package.reason = (
+                "refused",
+                f"version {pointer.version}: {newest.reason}" if newest else newer,
+            )
+        return min((why.retry_at for why in passed_over if why.retry_at is not None), default=None)
 
-    def _on_disk(self, name: str, ref: VersionRef, deadline: float) -> Path:
+    def _note(self, package: Package, ref: VersionRef, error: Exception) -> Refusal:
+        before = package.refused.get(ref)
+        refusal = Refusal(brief(error), before.tries + 1 if before else 1)
+        if isinstance(error, Doubtful | Undecided):
+            refusal.retry_at = _after(LOOK_AGAIN, refusal.tries)
+        package.refused[ref] = refusal
+        log("error", "refused", package=package.name, version=ref.version, reason=refusal.reason)
+        return refusal
+
+    def _on_disk(self, package: Package, ref: VersionRef, turn: Turn, only: bool) -> Path:
+        """The folder of a version, made now unless `only` what is there may be taken. Raises Late, Undecided, ProtocolError."""
+        name = package.name
         folder = self.tree.find(name, ref.version)
         if folder:
             if folder == self.tree.serving(name) or self.tree.verify(folder) is None:
                 return folder
             log("warning", "a kept version is damaged and fetched again", package=name, version=ref.version)
-        return self.tree.build(self.bucket.manifest(name, ref), lambda files: self._fetch(name, files, deadline))
+        if only or time.monotonic() > turn.deadline:
+            raise Late
+        before = package.refused.get(ref)
+        tries = before.tries if before else 0
+        manifest = self.bucket.manifest(name, ref)
+        return self.tree.build(
+            manifest, lambda files: self._fetch(name, files, turn.deadline), lambda: turn.limits(tries)
+        )
 
     def _fetch(self, name: str, files: list[tuple[File, Path]], deadline: float) -> None:
         def one(item: tuple[File, Path]) -> None:
@@ -222,20 +335,23 @@ class Syncer:
         package.action = "delivered"
         package.flip_seconds = _seconds_since(pointer.updated)
         now = time.monotonic()
-        self._touches = [(at, f) for at, f in self._touches if f.parent != folder.parent]
-        self._touches += [(now + after, folder) for after in TOUCHES if after]
+        with self._lock:
+            self._touches = [(at, f) for at, f in self._touches if f.parent != folder.parent]
+            self._touches += [(now + after, folder) for after in TOUCHES if after]
 
     # --- housekeeping ---------------------------------------------------------------------------------------
 
     def next_touch(self) -> float | None:
         """Monotonic time of the next touch, if one is due."""
-        return min((at for at, _ in self._touches), default=None)
+        with self._lock:
+            return min((at for at, _ in self._touches), default=None)
 
     def touch(self) -> None:
         """Do the touches that are due."""
         now = time.monotonic()
-        due = [folder for at, folder in self._touches if at <= now]
-        self._touches = [(at, folder) for at, folder in self._touches if at > now]
+        with self._lock:
+            due = [folder for at, folder in self._touches if at <= now]
+            self._touches = [(at, folder) for at, folder in self._touches if at > now]
         for folder in due:
             self.tree.touch(folder)
 
@@ -261,16 +377,15 @@ class Syncer:
             folder = self.tree.serving(name)
             if folder:
                 self.tree.discredit(folder)
-            package = self.packages.setdefault(name, Package(name))
-            package.etag, package.retry_at = None, 0.0
+            self.packages.setdefault(name, Package(name)).look_anew()
 
     def verify(self) -> list[tuple[str, str]]:
         """Hash what is served, forget refusals, look at every pointer again at the next poll. Return what is damaged."""
         damaged = self.damaged()
         self.mend(damaged)
         for package in self.packages.values():
-            package.etag, package.retry_at = None, 0.0
-            package.refused.clear()
+            package.look_anew()
+            package.refused = {}
         strays = self.tree.strays()
         if strays and strays != self._strays:
             log(
@@ -280,6 +395,12 @@ class Syncer:
             )
         self._strays = strays
         return damaged
+
+
+def _after(pauses: tuple[float, float], times: int) -> float:
+    """When to try again (monotonic): the pause grows from the first to the second, and differs from pod to pod."""
+    pause: float = min(pauses[1], pauses[0] * 2 ** min(times - 1, 10))
+    return time.monotonic() + pause * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 def _seconds_since(timestamp: str) -> float | None:

@@ -16,14 +16,15 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock, RLock
 
 import dag_protocol as protocol
+from dag_contents import Limits, Undecided, check_contents
 from dag_protocol import File, Manifest, ProtocolError
 
 STORE = ".store"
@@ -31,8 +32,6 @@ STAGING = ".staging"
 # Order matters: everything, but folders to walk, but Python, never hidden (facts: each other order lost DAGs or ended
 # the dag-processor).
 ROOT_IGNORE = b"*\n!*/\n!*.py\n.*/\n"
-COMPILER = Path(__file__).with_name("dag_compile.py")
-COMPILE_SECONDS = 30
 INODES_OF_A_VERSION = 3  # its folder, dags/ and manifest.json
 
 
@@ -46,6 +45,15 @@ class Budget:
 
 class Full(OSError):
     """The budget or the disk is used up."""
+
+
+@dataclass
+class _Holding:
+    """What one package has in the store: all of it, and the versions that are only kept for running tasks, oldest first."""
+
+    bytes: int = 0
+    inodes: int = 0
+    retired: list[Path] = field(default_factory=list)
 
 
 class Tree:
@@ -62,6 +70,14 @@ class Tree:
         self.link = link or root
         self.store = root / STORE
         self.budget = budget or Budget()
+        self._locks: dict[str, RLock] = defaultdict(RLock)
+        self._room = Lock()
+        self._reserved: dict[str, Budget] = {}  # of versions that are being built
+        self._sizes: dict[Path, Budget] = {}
+
+    def lock(self, package: str) -> RLock:
+        """Held while somebody works on a package: what it has is not pruned under its hands."""
+        return self._locks[package]
 
     # --- preparation ----------------------------------------------------------------------------------------
 
@@ -163,18 +179,22 @@ class Tree:
 
     # --- a new version ----------------------------------------------------------------------------------------
 
-    def build(self, manifest: Manifest, fetch: Callable[[list[tuple[File, Path]]], None]) -> Path:
+    def build(
+        self, manifest: Manifest, fetch: Callable[[list[tuple[File, Path]]], None], limits: Callable[[], Limits]
+    ) -> Path:
         """Put a whole, checked version on disk, not linked yet.
 
         Args:
             manifest: what it consists of.
             fetch: writes the bytes of each (file, path); must raise rather than write wrong ones.
+            limits: gives those for the check of the contents, when it begins.
 
         Returns:
             Its folder.
 
         Raises:
             ProtocolError: the version is not acceptable, now or ever.
+            Undecided: whether it is could not be found out in the time given.
             Full: no room, even without the versions that are only kept for running tasks.
             OSError: the disk failed.
         """
@@ -188,21 +208,25 @@ class Tree:
             missing = self._reuse(manifest, staging)
             fetch([(file, staging / file.sha256) for file in missing])
             work = self._assemble(manifest, staging)
-            compile_all(work / "dags", [f.path for f in manifest.files if f.path.endswith(".py")])
-        except ProtocolError:
-            _empty(staging)  # refused for good: it must not fill the volume
+            if any(_needs_check(file) for file in manifest.files):
+                check_contents(work / "dags", [f.path for f in manifest.files], limits())
+            final = package_folder / manifest.version
+            while final.exists():
+                final = package_folder / f"{manifest.version}.{_build_number(final) + 1}"
+            work.rename(final)
+        except (ProtocolError, Undecided):
+            _empty(staging)  # refused, for good or for now: it must not fill the volume
             raise
         except Full:
             raise
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            self.prune(0)
+            while self._give_way(manifest.package):
+                pass
             raise Full(error.errno, f"no space left for version {manifest.version} of {manifest.package}") from error
-        final = package_folder / manifest.version
-        while final.exists():
-            final = package_folder / f"{manifest.version}.{_build_number(final) + 1}"
-        work.rename(final)
+        finally:
+            self._reserved.pop(manifest.package, None)
         _empty(staging)
         return final
 
@@ -238,12 +262,10 @@ class Tree:
         for file in manifest.files:
             target = dags / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.hardlink_to(staging / file.sha256)
+            _link(staging / file.sha256, target)
             target.chmod(0o644)
             if target.stat().st_size != file.size:  # of two files with equal bytes only one was fetched
                 raise ProtocolError(f"{file.path} is not of the size that the manifest pins")
-            if protocol.is_ignore_file(file.path) or file.size >= 22:  # the smallest zip
-                _check_content(file, target)
         (work / "manifest.json").write_bytes(manifest.encode())
         (work / "manifest.json").chmod(0o644)
         for folder in (work, *(p for p in work.rglob("*") if p.is_dir())):
@@ -290,45 +312,101 @@ class Tree:
         """Delete versions that are not served and were retired `keep_seconds` ago. Return their names."""
         gone = []
         for folder in self.store.glob("packages/*"):
-            serving = self.serving(folder.name)
-            for version in self._versions(folder.name):
-                if version != serving and (now or time.time()) - version.stat().st_mtime >= keep_seconds:
-                    # Out of sight first: half of a version must never look like one.
-                    doomed = self.store / "tmp" / f"{folder.name}-{version.name}"
-                    version.rename(doomed)
-                    _remove(doomed)
-                    gone.append(f"{folder.name}/{version.name}")
+            lock = self.lock(folder.name)
+            if not lock.acquire(blocking=False):
+                continue  # somebody works on it: at the next turn
+            try:
+                for version in self._retired(folder.name):
+                    if (now or time.time()) - version.stat().st_mtime >= keep_seconds:
+                        self._drop(version)
+                        gone.append(f"{folder.name}/{version.name}")
+            finally:
+                lock.release()
         return gone
 
     def usage(self) -> Budget:
-        """What the store holds, by the manifests."""
-        used = inodes = 0
-        for folder in self.store.glob("packages/*"):
-            for version in self._versions(folder.name):
-                try:
-                    files = json.loads((version / "manifest.json").read_bytes())["files"]
-                except (OSError, ValueError, KeyError, TypeError):
-                    continue
-                used += sum(f["size"] for f in files)
-                inodes += len(files) + INODES_OF_A_VERSION
-        return Budget(used, inodes)
+        """What the store holds, by the manifests, with what is being built."""
+        holdings = self._holdings().values()
+        return Budget(sum(h.bytes for h in holdings), sum(h.inodes for h in holdings))
 
     def _make_room(self, manifest: Manifest) -> None:
-        need = sum(f.size for f in manifest.files)
-        for keep in (None, 0):
-            if keep is not None:
-                self.prune(keep)
-            used = self.usage()
-            if (
-                used.bytes + need <= self.budget.bytes
-                and used.inodes + len(manifest.files) + INODES_OF_A_VERSION <= self.budget.inodes
-            ):
-                return
+        """Reserve what a version needs. Kept versions give way, but never those of a package that keeps to its share."""
+        need = Budget(sum(f.size for f in manifest.files), len(manifest.files) + INODES_OF_A_VERSION)
+        with self._room:
+            self._reserved[manifest.package] = need
+            while True:
+                used = self.usage()
+                if used.bytes <= self.budget.bytes and used.inodes <= self.budget.inodes:
+                    return
+                if not self._give_way(manifest.package):
+                    break
         raise Full(
             errno.ENOSPC,
-            f"version {manifest.version} of {manifest.package} needs {need:,} bytes and {len(manifest.files):,} files, and "
-            f"{used.bytes:,} and {used.inodes:,} of {self.budget.bytes:,} and {self.budget.inodes:,} are in use: raise the budget and the volume",
+            f"version {manifest.version} of {manifest.package} needs {need.bytes:,} bytes and {len(manifest.files):,} files, and "
+            f"{used.bytes - need.bytes:,} and {used.inodes - need.inodes:,} of {self.budget.bytes:,} and {self.budget.inodes:,} "
+            "are in use: raise the budget and the volume",
         )
+
+    def _give_way(self, package: str) -> bool:
+        """Delete one retired version: the oldest of the greediest among `package` and those over their share."""
+        holdings = self._holdings()
+        share = 1 / max(1, len(holdings))
+
+        def part(name: str) -> float:
+            return max(holdings[name].bytes / self.budget.bytes, holdings[name].inodes / self.budget.inodes)
+
+        names = [n for n, h in holdings.items() if h.retired and (n == package or part(n) > share)]
+        for name in sorted(names, key=part, reverse=True):
+            if self.lock(name).acquire(blocking=False):
+                try:
+                    retired = self._retired(name)  # looked at again: it may be served by now, or gone
+                    if retired:
+                        self._drop(retired[0])
+                        return True
+                finally:
+                    self.lock(name).release()
+        return False
+
+    def _holdings(self) -> dict[str, _Holding]:
+        result: dict[str, _Holding] = defaultdict(_Holding)
+        for folder in self.store.glob("packages/*"):
+            holding = result[folder.name]
+            for version in self._versions(folder.name):
+                size = self._size(version)
+                holding.bytes += size.bytes
+                holding.inodes += size.inodes
+            holding.retired = self._retired(folder.name)
+        for name, size in self._reserved.copy().items():
+            result[name].bytes += size.bytes
+            result[name].inodes += size.inodes
+        return result
+
+    def _size(self, version: Path) -> Budget:
+        if version not in self._sizes:
+            try:
+                files = json.loads((version / "manifest.json").read_bytes())["files"]
+                self._sizes[version] = Budget(sum(f["size"] for f in files), len(files) + INODES_OF_A_VERSION)
+            except (OSError, ValueError, KeyError, TypeError):
+                return Budget(0, 0)
+        return self._sizes[version]
+
+    def _retired(self, package: str) -> list[Path]:
+        """Versions that are not served, the one that was replaced first before the others."""
+        serving = self.serving(package)
+        with_times = []
+        for version in self._versions(package):
+            try:
+                with_times.append((version.stat().st_mtime, version))
+            except FileNotFoundError:
+                continue  # another thread's work
+        return [version for _, version in sorted(with_times) if version != serving]
+
+    def _drop(self, version: Path) -> None:
+        """Delete a version; out of sight first: half of one must never look like one."""
+        doomed = self.store / "tmp" / f"{version.parent.name}-{version.name}"
+        version.rename(doomed)
+        self._sizes.pop(version, None)
+        _remove(doomed)
 
     def _versions(self, package: str) -> list[Path]:
         try:
@@ -346,31 +424,21 @@ class Tree:
         return folder if folder.parent == self.store / "packages" / package else None
 
 
-def compile_all(folder: Path, paths: list[str]) -> None:
-    """Raise ProtocolError unless every file compiles within the limits of dag_compile, in a child."""
-    if not paths:
-        return
-    command = [sys.executable, "-I", "-S", str(COMPILER), str(folder)]
+def _needs_check(file: File) -> bool:
+    return file.path.endswith(".py") or protocol.is_ignore_file(file.path) or file.size >= protocol.SMALLEST_ARCHIVE
+
+
+def _link(blob: Path, target: Path) -> None:
+    """Give a file another name. A file system allows so many: then a copy goes on in the blob's place."""
     try:
-        done = subprocess.run(
-            command, input="\n".join(paths), capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        at = (error.stderr or b"").decode(errors="replace").rsplit("\r", 1)[-1]
-        raise ProtocolError(f"{at}: does not compile within {COMPILE_SECONDS} seconds") from None
-    if done.returncode:
-        at = done.stderr.split("\n")[0].rsplit("\r", 1)[-1]
-        raise ProtocolError(
-            done.stdout.strip() or f"{at}: does not compile: it ended the compiler (status {done.returncode})"
-        )
-
-
-def _check_content(file: File, path: Path) -> None:
-    """The rules for content; a large file is not read whole for them."""
-    if file.size <= protocol.MAX_PYTHON_BYTES:
-        protocol.check_content(file.path, path.read_bytes())
-    else:
-        protocol.check_zip(file.path, path)
+        target.hardlink_to(blob)
+    except OSError as error:
+        if error.errno != errno.EMLINK:
+            raise
+        copy = blob.with_name(blob.name + ".part")
+        shutil.copyfile(blob, copy)
+        copy.replace(blob)
+        target.hardlink_to(blob)
 
 
 def _manifest_files(folder: Path) -> dict[str, str]:

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.local.cluster.control_plane import programs
-from scripts.manage.layers.chart import helm
 from scripts.manage.layers.environments import NAMESPACE
-from scripts.pinned import ROOT
+from scripts.pinned import ROOT, helm
 
 JOBS = "etl-jobs"
 DATABASE = "postgresql://airflow:secret@db.example.org:5432/airflow"  # nobody connects to it

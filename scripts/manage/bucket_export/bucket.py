@@ -55,6 +55,10 @@ class Version:
         )
 
 
+class _DiskError(StoreError):
+    """Carries an error of the disk past what makes sentences of the bucket's answers."""
+
+
 class Bucket(S3Store):
     """A bucket for who may see and delete all of it. Every error is a StoreError.
 
@@ -90,6 +94,9 @@ class Bucket(S3Store):
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return self._copy(version, target)
+            except _DiskError as error:
+                assert isinstance(error.__cause__, OSError)
+                raise error.__cause__ from None
             except Unanswered:
                 if attempt == ATTEMPTS:
                     raise
@@ -120,7 +127,10 @@ class Bucket(S3Store):
             )
             with closing(answer["Body"]) as body:
                 for chunk in body.iter_chunks(CHUNK):
-                    target.write(chunk)
+                    try:
+                        target.write(chunk)
+                    except OSError as error:  # of our disk: no answer of the bucket's
+                        raise _DiskError from error
         if (answer.get("ETag"), target.tell()) != (version.etag, version.size):
             raise Unanswered(
                 f"cannot {action} in bucket {self.bucket}: {target.tell():,} bytes with ETag {answer.get('ETag')} came, "
@@ -134,10 +144,6 @@ class Bucket(S3Store):
             with self._errors(action):
                 yield
         except Denied as error:
-            if _code(error) == "InvalidObjectState":
-                raise StoreError(
-                    f"cannot {action} in bucket {self.bucket}: it is archived; bring it back with `aws s3api restore-object`"
-                ) from error
             raise Denied(f"{error}; it takes {permission}") from error
         except Missing as error:
             raise Missing(f"{error}; somebody deletes meanwhile") from error
@@ -146,8 +152,3 @@ class Bucket(S3Store):
 def _listed(row: Any, deleted: bool) -> Version:
     version = Version(row["Key"], row["VersionId"], deleted, row["IsLatest"], row["LastModified"].isoformat())
     return version if deleted else Version(**(vars(version) | {"etag": row["ETag"], "size": row["Size"]}))
-
-
-def _code(error: StoreError) -> str:
-    cause = error.__cause__
-    return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, aws.ClientError) else ""

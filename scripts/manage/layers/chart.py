@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
-from scripts.pinned import CACHE, program, versions
+from scripts.pinned import CACHE, helm, versions
 
 REPOSITORY = "https://airflow.apache.org"
 
@@ -37,12 +36,6 @@ def archive() -> Path | None:
             "delete the file, and it is pulled again."
         )
     return file
-
-
-def helm() -> str | None:
-    """Helm as `make tools` built it, else the one on PATH."""
-    built = program("helm")
-    return str(built) if built.exists() else shutil.which("helm")
 
 
 def pulled() -> Path:

@@ -1,4 +1,4 @@
-# What dag-adopter does on top of dag-read: it makes versions of edits by hand, and changes no file.
+# What dag-adopter does on top of dag-read: it makes versions of edits by hand, tags what may expire, and changes no file.
 data "aws_iam_policy_document" "this" {
   statement {
     sid     = "WriteVersions"
@@ -7,6 +7,13 @@ data "aws_iam_policy_document" "this" {
       "${var.bucket_arn}/manifests/${var.environment}/*",
       "${var.bucket_arn}/pointers/${var.environment}/*",
     ]
+  }
+
+  # The bucket's rule deletes by this tag, days later, and never what is current.
+  statement {
+    sid       = "TagWhatMayExpire"
+    actions   = ["s3:GetObjectVersionTagging", "s3:PutObjectVersionTagging"]
+    resources = ["${var.bucket_arn}/${var.environment}/*"]
   }
 
   # Terraform's own: without it every dag-sync of the environment stops.

@@ -20,68 +20,6 @@ module "closed" {
   refusals    = [data.aws_iam_policy_document.encryption.json]
 }
 
-resource "aws_s3_bucket_lifecycle_configuration" "this" {
-  count = var.noncurrent_days + var.log_days == 0 ? 0 : 1
-
-  bucket = module.closed.bucket
-
-  rule {
-    id     = "retention"
-    status = var.noncurrent_days == 0 ? "Disabled" : "Enabled"
-
-    filter {}
-
-    # A version expires only when it is both: older than the days, and beyond the newest ones.
-    noncurrent_version_expiration {
-      noncurrent_days           = max(var.noncurrent_days, 30)
-      newer_noncurrent_versions = var.newer_noncurrent_versions
-    }
-  }
-
-  # Task logs are no DAGs: they go by age alone, or the rule above would keep each of them for ever.
-  rule {
-    id     = "logs"
-    status = var.log_days == 0 ? "Disabled" : "Enabled"
-
-    filter {
-      prefix = "logs/${var.environment}/"
-    }
-
-    expiration {
-      days = max(var.log_days, 1)
-    }
-
-    noncurrent_version_expiration {
-      noncurrent_days = 1
-    }
-  }
-
-  # The delete markers of expired logs, which nobody restores, at once instead of after another log_days.
-  rule {
-    id     = "log-markers"
-    status = var.log_days == 0 ? "Disabled" : "Enabled"
-
-    filter {
-      prefix = "logs/${var.environment}/"
-    }
-
-    expiration {
-      expired_object_delete_marker = true
-    }
-  }
-
-  rule {
-    id     = "uploads"
-    status = "Enabled"
-
-    filter {}
-
-    abort_incomplete_multipart_upload {
-      days_after_initiation = 1
-    }
-  }
-}
-
 resource "aws_s3_bucket_logging" "this" {
   count = var.access_logs == null ? 0 : 1
 
@@ -93,8 +31,13 @@ resource "aws_s3_bucket_logging" "this" {
 # A listing without it is a failed poll: a mistyped or emptied bucket deletes no DAG. Its encryption is the bucket's:
 # stated here too, it would be refused the day the bucket's changes.
 resource "aws_s3_object" "environment_marker" {
-  bucket       = module.closed.bucket
-  key          = "pointers/${var.environment}/_environment.json"
-  content      = jsonencode({ schema = 1, environment = var.environment })
+  bucket = module.closed.bucket
+  key    = "pointers/${var.environment}/_environment.json"
+  content = jsonencode({
+    schema      = 1
+    environment = var.environment
+    retention   = { days = var.noncurrent_days, versions = var.newer_noncurrent_versions }
+  })
+
   content_type = "application/json"
 }

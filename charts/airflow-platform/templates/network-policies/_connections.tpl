@@ -48,6 +48,9 @@ probes and `kubectl port-forward`: they come from the pod's own node, which no n
 {{- if eq $database "pgbouncer" }}
 - {from: [monitoring], to: pgbouncer, port: 9127}
 {{- end }}
+{{- range $adopter }}
+- {from: [monitoring], to: {{ . }}, port: 9104}
+{{- end }}
 {{- range $readers }}{{ if eq $.Values.delivery "s3-sync" }}
 - {from: [monitoring], to: {{ . }}, port: 9101}
 {{- end }}{{ end }}

@@ -14,10 +14,15 @@ internet:
   {{- end }}
 pod-identity:
   - ipBlock: {cidr: 169.254.170.23/32}
-dns: # CoreDNS in whatever namespace; NodeLocal DNS (169.254.20.10) and a VPC's resolver are no pods
+dns: # CoreDNS in whatever namespace; NodeLocal DNS (169.254.20.10) and a VPC's resolver are no pods. No public server.
   - namespaceSelector: {}
-  - ipBlock: {cidr: 0.0.0.0/0, except: [169.254.169.254/32]}
-  - ipBlock: {cidr: "::/0", except: ["fd00:ec2::254/128"]}
+  - ipBlock: {cidr: 10.0.0.0/8}
+  - ipBlock: {cidr: 172.16.0.0/12}
+  - ipBlock: {cidr: 192.168.0.0/16}
+  - ipBlock: {cidr: 100.64.0.0/10}
+  - ipBlock: {cidr: 169.254.20.10/32}
+  - ipBlock: {cidr: 169.254.169.253/32}
+  - ipBlock: {cidr: "fc00::/7", except: ["fd00:ec2::254/128"]}
 {{- end }}
 
 {{/* Peers that are all pods of namespaces. */}}

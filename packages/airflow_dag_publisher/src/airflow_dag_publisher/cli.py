@@ -8,12 +8,12 @@ import click
 
 from .commands.author import configmap, publish, validate
 from .commands.going_back import adopt, remove, repair, restore, rollback
-from .commands.looking import diff, list_, show, versions
+from .commands.looking import check_store, diff, list_, show, versions
 from .errors import Exit
 
 SECTIONS = {
     "Author": (validate, publish, configmap),
-    "Looking": (list_, versions, show, diff),
+    "Looking": (list_, versions, show, diff, check_store),
     "Going back": (rollback, restore, remove, repair, adopt),
 }
 
@@ -35,7 +35,8 @@ def cli() -> None:
     """Validate, publish, roll back and inspect packages of Airflow DAGs in a versioned S3 bucket.
 
     Credentials come from the ordinary AWS chain. Exit codes: 0 done, 1 refused, 2 wrong use, 3 credentials, 4 bucket,
-    5 not found, 6 somebody else was first, 7 no answer, 8 no answer to the commit.
+    5 not found, 6 somebody else was first, 7 no answer, 8 no answer to the commit,
+    9 a newer schema than this program knows.
     """
 
 

@@ -29,9 +29,14 @@ class DryRunStore:
                     found[key] = Listed(written[1].etag, written[1].size)
         return found
 
-    def past(self, prefix: str) -> list[PastVersion]:
+    def page(self, prefix: str, after: str) -> tuple[dict[str, Listed], bool]:
         """See Store."""
-        return self._store.past(prefix)
+        found = sorted(item for item in self.listing(prefix).items() if item[0] > after)
+        return dict(found[:1000]), len(found) > 1000
+
+    def past(self, prefix: str, limit: int | None = None) -> list[PastVersion]:
+        """See Store."""
+        return self._store.past(prefix, limit)
 
     def head(self, key: str) -> Stored | None:
         """See Store."""

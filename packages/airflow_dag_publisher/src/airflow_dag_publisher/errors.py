@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import IntEnum
 
-import boto3
 import click
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
 import dag_package
 import dag_store
-from dag_protocol import ProtocolError
+from dag_protocol import Newer, ProtocolError
 
+from .console import visible
 from .publishing import NothingToDo
 
 
@@ -30,6 +27,7 @@ class Exit(IntEnum):
     LOST_RACE = 6  # somebody else's version became live first; nothing of this one is served
     NO_ANSWER = 7  # no network, time-out, server error; what was live still is
     UNKNOWN = 8  # the commit was sent and no answer came
+    TOO_OLD = 9  # the bucket holds documents of a newer schema than this program knows
     INTERRUPTED = 130
 
 
@@ -43,6 +41,7 @@ CODES: tuple[tuple[type[Exception], Exit], ...] = (
     (dag_store.NoCredentials, Exit.DENIED),
     (dag_store.Unanswered, Exit.NO_ANSWER),
     (dag_store.StoreError, Exit.BUCKET),
+    (Newer, Exit.TOO_OLD),
     (ProtocolError, Exit.REFUSED),
 )
 
@@ -56,7 +55,7 @@ class Failure(click.ClickException):
 
     def show(self, file: object = None) -> None:
         """Write it to standard error."""
-        click.echo(f"airflow-dag-publisher: {self.message}", err=True)
+        click.echo(f"airflow-dag-publisher: {visible(self.message)}", err=True)
 
 
 def translated(error: Exception, where: str, identity: Callable[[bool], str]) -> Failure:
@@ -71,29 +70,3 @@ def translated(error: Exception, where: str, identity: Callable[[bool], str]) ->
     message = str(error).rstrip(".")
     who = identity(code not in (Exit.NO_ANSWER, Exit.UNKNOWN))
     return Failure(f"{message} [{where}, as {who}]", code)
-
-
-def identity(endpoint_url: str | None, ask: bool = True) -> str:
-    """Who the credentials are: an ARN, or the access key where nobody tells more, or nobody.
-
-    Args:
-        endpoint_url: of a server that is not AWS's.
-        ask: whether to ask STS; pointless where nothing answers.
-    """
-    try:
-        session = boto3.Session()
-        credentials = session.get_credentials()
-        if credentials is None:
-            return "nobody: no credentials were found"
-        if not ask:
-            return f"access key {credentials.access_key}"
-        config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
-        sts = session.client(
-            "sts", endpoint_url=endpoint_url, config=config, region_name=session.region_name or "us-east-1"
-        )
-        try:
-            return str(sts.get_caller_identity()["Arn"])
-        except (ClientError, BotoCoreError, ResponseParserError, KeyError):
-            return f"access key {credentials.access_key}"
-    except (BotoCoreError, ClientError, ValueError) as error:
-        return f"nobody: {error}"

@@ -21,7 +21,8 @@ from dag_store import Denied, S3Store, Store, StoreError
 from . import publishing
 from .console import err, out
 from .dry_run import DryRunStore
-from .errors import identity, translated
+from .errors import translated
+from .identity import identity
 
 OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="text", help="How to print the result.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")

@@ -1,4 +1,4 @@
-"""Making a version live: publish, rollback, restore, repair, remove. Interrupted anywhere, the version before stays live."""
+"""How a version goes live, `make_live`, and how a package goes, `remove`. Interrupted anywhere, the version before stays live."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ class Outcome:
     sent: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     refused_edits: dict[str, str] = field(default_factory=dict)
+    passed_over: dict[str, str] = field(default_factory=dict)  # versions that would not be served, and why
 
     @property
     def manifest(self) -> Manifest:
@@ -99,7 +100,7 @@ def make_live(
             return outcome
         try:
             pinned = _send(session, version, live, found, files, mine, outcome, progress)
-            _check_all_ours(session, live, pinned)
+            _check_all_ours(session, live, found, pinned)
         except _Moved:
             continue
         manifest = package_.manifest_of(session, live, pinned.values(), kind, version, of(live))
@@ -190,7 +191,8 @@ def _send(
         return mine[path]
 
     result = {file.path: file for file in session.each(send, sorted(files.items()))}
-    _delete(session, {p: e.etag for p, e in found.current.items() if p not in files}, outcome)
+    leaving = {p: e.etag for p, e in found.current.items() if p not in files and p not in found.refused}
+    _delete(session, leaving, outcome)
     return result
 
 
@@ -207,10 +209,11 @@ def _delete(session: Session, etags: Mapping[str, str], outcome: Outcome, tolera
     session.each(delete, sorted(etags))
 
 
-def _check_all_ours(session: Session, live: Live, pinned: Mapping[str, File]) -> None:
+def _check_all_ours(session: Session, live: Live, found: Survey, pinned: Mapping[str, File]) -> None:
     """Look once more before the commit: an edit that came meanwhile is adopted first.
 
-    Objects of another publisher in flight are left alone: versions are pinned, and the pointer says who won.
+    Objects of another publisher in flight are left alone: versions are pinned, and the pointer says who won. So is what
+    somebody put there that can be no version, since it breaks a rule.
     """
     now = session.store.listing(session.prefix)
     strange = {
@@ -220,136 +223,11 @@ def _check_all_ours(session: Session, live: Live, pinned: Mapping[str, File]) ->
         or session.prefix + path not in now
         or now[session.prefix + path].etag != pinned[path].etag
     }
+    origins = package_.Origins(session, live, pinned)
     for path in sorted(strange):
         stored = session.store.head(session.prefix + path)
         if stored is None and path in pinned:
             raise _Moved
-        if stored and protocol.meaning(stored.version_id, False, stored.tag, pinned.get(path), live.versions) == "edit":
+        known = path in found.refused and path not in pinned and found.stored[path] == stored
+        if stored and not known and origins.meaning(path, stored, False) == "edit":
             raise _Moved
-
-
-# --- versions that bring old contents back ----------------------------------------------------------------------
-
-
-def rollback(
-    session: Session, to: str | None = None, progress: Callable[[str, int], None] = lambda _p, _s: None
-) -> Outcome:
-    """Make a new version with the contents of an older one.
-
-    Args:
-        session: the package.
-        to: that version; None: the newest one before the live one with other contents. Of a rollback, that is one
-            before its original, so that each further rollback goes one further back.
-        progress: called with path and size after each file sent.
-    """
-    target: list[Manifest] = []
-
-    def wanted(live: Live) -> Mapping[str, Wanted]:
-        target[:] = [find_version(session, live, to) if to else _version_before(session, live)]
-        return contents(session, target[0].by_path)
-
-    return make_live(session, wanted, "rollback", lambda _: target[0].version, progress)
-
-
-def restore(
-    session: Session, paths: tuple[str, ...] = (), progress: Callable[[str, int], None] = lambda _p, _s: None
-) -> Outcome:
-    """Bring back what was deleted: the live version's objects, a removed package, or single files that left earlier.
-
-    Args:
-        session: the package.
-        paths: files to bring back from the newest version that has them; none: everything that is live, or was when
-            the package was removed.
-        progress: called with path and size after each file sent.
-    """
-
-    def wanted(live: Live) -> Mapping[str, Wanted]:
-        if live.manifest is None:
-            raise NothingToDo(
-                f"package {session.package} was never published in {session.environment}: there is nothing to restore"
-            )
-        files = live.manifest.by_path
-        missing = set(paths) - files.keys()
-        for manifest in package_.versions(session, live):
-            for path in missing & manifest.by_path.keys():
-                files[path] = manifest.by_path[path]
-            missing -= manifest.by_path.keys()
-            if not missing:
-                break
-        if missing:
-            raise NothingToDo(
-                f"no version of {session.package} has {', '.join(sorted(missing))}: `show VERSION` lists what each one has"
-            )
-        return contents(session, files)
-
-    return make_live(session, wanted, "restore", lambda live: live.versions[0], progress)
-
-
-def repair(session: Session, progress: Callable[[str, int], None] = lambda _p, _s: None) -> Outcome | None:
-    """Make every current object the live version's again. Returns None when there is nothing to repair.
-
-    A live version whose objects are not current is served all the same, until expiry deletes them: a leftover of an
-    interrupted or lost publish, of a deletion by hand, or of a pointer deleted by hand.
-    """
-    live = package_.read_live(session)
-    if live.manifest is None:
-        raise NothingToDo(
-            f"package {session.package} was never published in {session.environment}: there is nothing to repair"
-        )
-    found = package_.survey(session, live)
-    if live.removed:
-        if not found.current:
-            return None
-        return remove(session)
-    pinned = {p: f.version_id for p, f in live.files.items()}
-    if not live.damage and {p: s.version_id for p, s in found.stored.items()} == pinned:
-        return None
-    return make_live(session, lambda now: contents(session, now.files), "repair", lambda now: now.versions[0], progress)
-
-
-def find_version(session: Session, live: Live, version: str) -> Manifest:
-    """The manifest of a version that was live. Raises NothingToDo for one that never was."""
-    try:
-        protocol.check_version(version)
-    except ProtocolError as error:
-        raise NothingToDo(str(error)) from None
-    for manifest in package_.versions(session, live):
-        if manifest.version == version:
-            return manifest
-    raise NothingToDo(
-        f"version {version} of {session.package} was never live in {session.environment}: `versions` lists those that were"
-    )
-
-
-def _version_before(session: Session, live: Live) -> Manifest:
-    if live.manifest is None:
-        raise NothingToDo(
-            f"package {session.package} was never published in {session.environment}: there is nothing to go back to"
-        )
-    start = live.manifest
-    if start.kind == "rollback" and start.of:
-        start = find_version(session, live, start.of)
-    served = {path: file.sha256 for path, file in live.manifest.by_path.items()}
-    while start.previous is not None:
-        start = package_.read_manifest(session, start.previous)
-        if {path: file.sha256 for path, file in start.by_path.items()} != served:
-            return start
-    raise NothingToDo(
-        f"no version of {session.package} before {live.versions[0]} has other contents: there is nothing to go back to"
-    )
-
-
-def contents(session: Session, files: Mapping[str, File]) -> dict[str, Wanted]:
-    """The bytes of old versions. They are sent anew with our tag: a copy that kept the old one would look made by hand."""
-
-    def load(file: File) -> bytes:
-        try:
-            data, _ = session.store.get(session.prefix + file.path, protocol.max_bytes(file.path), file.version_id)
-        except Missing:
-            raise Missing(
-                f"the bytes of {file.path} (version id {file.version_id}) are gone from bucket {getattr(session.store, 'bucket', '')}: "
-                "expired or deleted; choose a newer version, or publish again from its source"
-            ) from None
-        return data
-
-    return {path: Wanted(file.sha256, file.size, lambda file=file: load(file)) for path, file in files.items()}  # type: ignore[misc]

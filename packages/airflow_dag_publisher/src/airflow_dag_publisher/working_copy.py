@@ -1,19 +1,48 @@
-"""The author's files: what is published, and the commit that it is from."""
+"""The author's files: the options that name them, what is published of them, and the commit that it is from."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+
+import click
 
 import dag_protocol as protocol
 from dag_protocol import ProtocolError
 
+from .errors import Exit, Failure
 from .publishing import Wanted
+from .validate import collect
 
 CI_COMMITS = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "BITBUCKET_COMMIT", "GIT_COMMIT")
+
+
+def file_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that name the author's files."""
+    for option in reversed([
+        click.option("--dags-dir", type=click.Path(path_type=Path), help="Folder that is the package: everything below it."),
+        click.option("--dag-file", "dag_files", multiple=True, type=click.Path(path_type=Path), help="A single DAG file; again for more."),
+    ]):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def collected(dag_files: tuple[Path, ...], dags_dir: Path | None) -> dict[str, Path]:
+    """The files that the options name, by their path in the package. Raises click.UsageError, Failure."""
+    if not dag_files and dags_dir is None:
+        raise click.UsageError("name the files: --dags-dir FOLDER, or --dag-file FILE")
+    try:
+        files = collect(dag_files, dags_dir)
+    except (OSError, ValueError) as error:
+        raise Failure(str(error), Exit.USAGE) from None
+    if not files:
+        raise Failure(f"there is no file in {dags_dir}", Exit.USAGE)
+    if dags_dir and (dags_dir / "dags").is_dir():
+        raise Failure(f"{dags_dir} has a folder dags in it: name that one, --dags-dir {dags_dir / 'dags'}", Exit.USAGE)
+    return files
 
 
 def wanted(files: Mapping[str, Path]) -> dict[str, Wanted]:

@@ -13,14 +13,16 @@ from dag_package import Live, Session
 from dag_protocol import ProtocolError
 from dag_store import StoreError
 
-from .. import publishing, working_copy
-from ..checking import check_options, collected, file_options, refuse_invalid, validated
+from .. import publishing, rollback, working_copy
 from ..configmap import check_files, manifest
 from ..console import out, progress_bar
 from ..errors import Exit, Failure
 from ..place import OUTPUT, PACKAGE, Place, in_bucket
 from ..printing import print_outcome, print_report
 from ..publishing import Wanted
+from ..refusing import check_options, refuse_invalid, validated
+from ..store_check import refuse_unfit
+from ..working_copy import collected, file_options
 
 
 def _namespace(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -32,6 +34,7 @@ def _namespace(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.command()
 @PACKAGE
 @file_options
+@check_options
 @OUTPUT
 def validate(package: str, output: str, **options: Any) -> None:
     """Check a package and tell everything that is wrong with it at once."""
@@ -46,6 +49,7 @@ def validate(package: str, output: str, **options: Any) -> None:
 
 @click.command()
 @file_options
+@check_options
 @click.option("--no-validate", is_flag=True, help="Publish without any check of the DAGs. Loud.")
 @click.option("--source", help="Commit that the files are from. Default: what CI's variables or git say.")
 @in_bucket(dry_run=True)
@@ -62,10 +66,12 @@ def publish(place: Place, no_validate: bool, source: str | None, **options: Any)
     folder = options["dags_dir"] or next(iter(files.values())).parent
     session = place.session(writes=True, source=working_copy.source_commit(folder) if source is None else source)
     _refuse_clash(session)
+    if session.store.head(protocol.pointer_key(session.environment, session.package)) is None and not place.dry_run:
+        refuse_unfit(session.store, protocol.manifests_prefix(session.environment, session.package))
     partial = options["dags_dir"] is None
 
     def wanted(live: Live) -> dict[str, Wanted]:
-        return publishing.contents(session, live.files) | local_files if partial else local_files
+        return rollback.contents(session, live.files) | local_files if partial else local_files
 
     with progress_bar(sum(w.size for w in local_files.values())) as progress:
         outcome = publishing.make_live(session, wanted, progress=progress)

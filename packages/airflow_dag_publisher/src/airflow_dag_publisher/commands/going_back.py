@@ -1,18 +1,24 @@
-"""Commands that go back or set right: rollback, restore, remove, repair, adopt."""
+"""The options of rollback, restore, remove, repair and adopt; what they do is in the modules of those names, and in dag_adopter."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import click
 
 import dag_adopter
 import dag_protocol as protocol
 
-from .. import publishing
-from ..errors import Exit, Failure, identity
+from ..errors import Exit, Failure
+from ..identity import identity
+from ..judging import refusal
 from ..place import Place, existing, in_bucket
-from ..printing import finding_lines, print_outcome, tried
+from ..printing import print_outcome, tried
+from ..publishing import remove as remove_
+from ..restore import repair as repair_
+from ..restore import restore as restore_
+from ..rollback import rollback as rollback_
 
 
 @click.command()
@@ -22,7 +28,7 @@ from ..printing import finding_lines, print_outcome, tried
 @in_bucket(dry_run=True)
 def rollback(place: Place, to: str | None) -> None:
     """Make an older version's contents live, as a new version."""
-    print_outcome(place, publishing.rollback(place.session(writes=True), to), "rolled back")
+    print_outcome(place, rollback_(place.session(writes=True), to, judge=refusal), "rolled back")
 
 
 @click.command()
@@ -30,7 +36,7 @@ def rollback(place: Place, to: str | None) -> None:
 @in_bucket(dry_run=True)
 def restore(place: Place, files: tuple[str, ...]) -> None:
     """Bring back what was deleted: a removed package, objects deleted by hand, or single FILES that left earlier."""
-    print_outcome(place, publishing.restore(place.session(writes=True), files), "restored")
+    print_outcome(place, restore_(place.session(writes=True), files, judge=refusal), "restored")
 
 
 @click.command()
@@ -46,7 +52,7 @@ def remove(place: Place, yes: bool) -> None:
             raise Failure("remove asks before it acts, and there is no terminal to ask on: give --yes", Exit.USAGE)
         if not click.confirm(question, err=True):
             raise Failure("not removed", Exit.INTERRUPTED)
-    outcome = publishing.remove(session)
+    outcome = remove_(session)
     version = outcome.manifest.version
     lines = [
         f"removed {place.package}: {version} was live, {len(outcome.deleted)} objects got delete markers" + tried(place)
@@ -59,7 +65,7 @@ def remove(place: Place, yes: bool) -> None:
 @in_bucket(dry_run=True)
 def repair(place: Place) -> None:
     """Make the live version's objects the current ones again, after an interrupted publish or a deletion by hand."""
-    outcome = publishing.repair(place.session(writes=True))
+    outcome = repair_(place.session(writes=True))
     if outcome is None:
         place.print({"package": place.package, "changed": False}, f"{place.package}: nothing to repair")
         return
@@ -93,10 +99,25 @@ def adopt(place: Place, packages: tuple[str, ...], watch: bool, period: float) -
     if problems:
         raise Failure(
             f"{len(problems)} packages could not be looked at: {problems[0].package}: {problems[0].problem}",
-            Exit.REFUSED,
+            Exit.TOO_OLD if any(f.newer for f in problems) else Exit.REFUSED,
         )
 
 
 def asks() -> bool:
     """Whether there is somebody to ask."""
     return sys.stdin.isatty()
+
+
+def finding_lines(finding: dag_adopter.Finding) -> Iterator[str]:
+    """What the adopter found in one package, a line each."""
+    name = finding.package
+    if finding.adopted:
+        yield f"{name}: {', '.join(finding.edits)} adopted as version {finding.adopted}"
+    if finding.deleted:
+        yield f"{name}: {', '.join(finding.deleted)} deleted by hand and still served: `restore` or publish"
+    for path, why in finding.refused.items():
+        yield f"{name}: {path} cannot be adopted: {why}"
+    if finding.orphans:
+        yield f"{name}: {', '.join(finding.orphans)} left by a publish that never became live, never served: `repair` or publish"
+    if finding.problem:
+        yield f"{name}: {finding.problem}"

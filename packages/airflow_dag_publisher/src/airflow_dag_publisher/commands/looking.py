@@ -1,21 +1,25 @@
-"""Commands that look: list, versions, show, diff."""
+"""Commands that look, and what they print: list, versions, show, diff, check-store."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import click
 
 import dag_package
 import dag_protocol as protocol
-from dag_protocol import ProtocolError
+from dag_protocol import Manifest, ProtocolError
 from dag_store import Missing
 
-from .. import comparing, publishing, working_copy
-from ..checking import collected
+from .. import comparing, store_check, working_copy
+from ..console import table_of
+from ..errors import Exit, Failure
 from ..place import Place, existing, in_bucket
-from ..printing import print_difference, print_drift, print_packages, print_version, print_versions
+from ..rollback import find_version
+from ..working_copy import collected
 
 
 @click.command()
@@ -32,7 +36,13 @@ def versions(place: Place, limit: int) -> None:
             manifests.append(manifest)
     except (Missing, ProtocolError) as error:
         gap = f"older versions are out of reach: {error}"
-    print_versions(place, manifests, live.removed, gap)
+    print_versions(place, manifests, live.removed, gap, _out_of_reach(session, manifests))
+
+
+def _out_of_reach(session: dag_package.Session, manifests: list[Manifest]) -> frozenset[str]:
+    """Versions that cannot be brought back any more: bytes of theirs are gone from the bucket."""
+    there = {past.version_id for past in session.store.past(session.prefix) if not past.deleted}
+    return frozenset(m.version for m in manifests if any(file.version_id not in there for file in m.files))
 
 
 @click.command()
@@ -42,7 +52,7 @@ def show(place: Place, version: str | None) -> None:
     """Show a version, the live one by default: its files, where it is from, who made it."""
     session = place.session()
     live = existing(session)
-    manifest = publishing.find_version(session, live, version) if version else live.manifest
+    manifest = find_version(session, live, version) if version else live.manifest
     assert manifest and live.pointer
     state = "removed" if live.removed else "live" if manifest.version == live.pointer.version else "not live"
     print_version(place, manifest, state)
@@ -105,12 +115,103 @@ def diff(place: Place, versions: tuple[str, ...], dags_dir: Path | None, patch: 
             lambda p: files[p].read_bytes() if p in files else b"",
         )
     else:
-        first, second = [publishing.find_version(session, live, v) for v in versions] + [live.manifest][
-            : 2 - len(versions)
-        ]
+        first, second = [find_version(session, live, v) for v in versions] + [live.manifest][: 2 - len(versions)]
         assert first and second
         before, names = first.by_path, (first.version, second.version)
         after, read_after = comparing.digests(second.by_path), comparing.reader(session, second.by_path)
     difference = comparing.compare(comparing.digests(before), after)
     lines = comparing.patch(difference, comparing.reader(session, before), read_after, names) if patch else None
     print_difference(place, difference, lines)
+
+
+@click.command("check-store")
+@in_bucket(package=False)
+@click.option(
+    "--package-name", "of", help="Use the place of this package. Default: the environment's, for an operator."
+)
+def check_store(place: Place, of: str | None) -> None:
+    """Try whether the bucket does what publishing needs: conditions, versions, listings that are up to date.
+
+    Writes one small object among the manifests, which nobody reads.
+    """
+    protocol.check_environment(place.environment)
+    prefix = protocol.manifests_prefix(place.environment, of) if of else f"manifests/{place.environment}/"
+    checks = store_check.check_store(place.store(writes=True), prefix)
+    table = table_of("the store must", "result")
+    for check in checks:
+        table.add_row(check.what, check.problem or "ok")
+    place.print([asdict(check) for check in checks], table)
+    if any(check.problem for check in checks):
+        raise Failure(
+            "this store cannot be published to, since versions would be lost; docs/reference/stores.md", Exit.BUCKET
+        )
+
+
+# --- what they print ------------------------------------------------------------------------------------------------
+
+
+def brief(manifest: Manifest) -> dict[str, Any]:
+    """A manifest without its list of files, as JSON takes it."""
+    return {**{k: v for k, v in asdict(manifest).items() if k not in ("files", "previous")}, "files": len(manifest.files),
+            "previous": manifest.previous.version if manifest.previous else None}  # fmt: skip
+
+
+def kind_of(manifest: Manifest) -> str:
+    """How a version came to be."""
+    return f"{manifest.kind} of {manifest.of}" if manifest.of else manifest.kind
+
+
+def print_versions(
+    place: Place, manifests: list[Manifest], removed: bool, gap: str, out_of_reach: frozenset[str]
+) -> None:
+    """A package's versions, newest first, which of them cannot be brought back, and why older ones are not among them."""
+    table = table_of("version", "kind", "created", "files", "source", "by")
+    for m in manifests:
+        state = " (removed)" if removed else " (live)"
+        name = (
+            m.version + (state if m is manifests[0] else "") + (" (out of reach)" if m.version in out_of_reach else "")
+        )
+        table.add_row(name, kind_of(m), m.created, str(len(m.files)), m.source[:12], m.publisher)
+    place.print(
+        [{**brief(m), "out_of_reach": m.version in out_of_reach} for m in manifests], table, *([gap] if gap else [])
+    )
+
+
+def print_version(place: Place, manifest: Manifest, state: str) -> None:
+    """One version with its files."""
+    table = table_of("file", "bytes", "sha256", "version id")
+    for f in manifest.files:
+        table.add_row(f.path, f"{f.size:,}", f.sha256[:12], f.version_id)
+    facts = [("version", f"{manifest.version} ({state})"), ("kind", kind_of(manifest)), ("created", manifest.created),
+             ("by", manifest.publisher), ("source", manifest.source),
+             ("previous", manifest.previous.version if manifest.previous else "")]  # fmt: skip
+    lines = [f"{name:<9} {value}" for name, value in facts if value]
+    place.print({**brief(manifest), "state": state, "files": [asdict(f) for f in manifest.files]}, *lines, table)
+
+
+def print_packages(place: Place, rows: list[dict[str, str | None]]) -> None:
+    """The packages of an environment."""
+    table = table_of("package", "version", "updated", "state")
+    for row in rows:
+        table.add_row(*(value or "-" for value in row.values()))
+    place.print(rows, table)
+
+
+def print_difference(place: Place, difference: comparing.Difference, patch: str | None) -> None:
+    """Files that differ, and with a patch their lines."""
+    lines = [f"{what:<8} {path}" for what, paths in asdict(difference).items() for path in paths] or ["no difference"]
+    place.print(asdict(difference), *lines, *([patch] if patch is not None else []))
+
+
+def print_drift(place: Place, drift: comparing.Drift) -> None:
+    """How the current objects differ from what is served, with the way out of each."""
+    hints = {
+        "edited": "by hand; `adopt` makes it a version, dag-adopter does within a minute",
+        "deleted": "by hand; still served: `restore` puts it back, a publish without it takes it away",
+        "leftover": "of a publish that never became live; never served: the next publish or `repair` cleans up",
+    }
+    document = {**asdict(drift), "refused": dict(drift.refused)}
+    lines = [f"{what:<8} {path}  ({hint})" for what, hint in hints.items() for path in document[what]]
+    lines += [f"refused  {path}  ({why})" for path, why in drift.refused.items()]
+    lines += [f"damaged  {drift.damage}  (`repair` or the next publish mends it)"] * bool(drift.damage)
+    place.print(document, *(lines or ["no drift: the current objects are the live version"]))

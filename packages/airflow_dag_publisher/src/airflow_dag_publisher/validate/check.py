@@ -11,9 +11,11 @@ from typing import Literal, TypeVar
 
 from .airflow3 import check_airflow_imports, check_arguments
 from .dags import Dag, check_bound, check_twice, find_dags
-from .files import check_package_name, dag_candidates, mentions_dags, read_files
-from .imports import ImportRules, check_resolved_paths, find_imports
+from .files import dag_candidates, mentions_dags, read_files
+from .imports import ImportRules, find_imports
+from .package_name import check_package_name
 from .parse import Limits, Parsed, airflow_version, parse_package
+from .paths import check_resolved_paths
 from .report import Code, Finding, Report
 from .rules import check_dags
 from .schedule import check_schedules

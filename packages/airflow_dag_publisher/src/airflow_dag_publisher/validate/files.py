@@ -1,11 +1,8 @@
-"""Files as such: which belong to a package, and names, sizes and contents that delivery or Airflow cannot take."""
+"""Files as such: which belong to a package, which Airflow will parse, and names, sizes and contents that delivery or Airflow cannot take."""
 
 from __future__ import annotations
 
-import importlib.machinery
 import re
-import sys
-import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -57,34 +54,6 @@ def relative_path(file: Path) -> str:
 def _is_wanted(relative: Path) -> bool:
     hidden = any(part.startswith(".") for part in relative.parts if part != protocol.IGNORE_FILE)
     return not hidden and "__pycache__" not in relative.parts and relative.suffix != ".pyc"
-
-
-def check_package_name(package: str, other_packages: Iterable[str]) -> Iterator[Finding]:
-    """Yield what is wrong with the package's name."""
-    try:
-        protocol.check_package(package)
-    except protocol.ProtocolError as error:
-        yield Finding(package, 1, Code.PACKAGE_NAME, str(error))
-        return
-    if other := protocol.package_clash(package, other_packages):
-        yield Finding(
-            package, 1, Code.PACKAGE_NAME,
-            f"one DAG id could belong to both {package!r} and {other!r}: "
-            "no package may be named as another one plus '_…'; choose another name",
-        )  # fmt: skip
-    if _shadows_module(package):
-        yield Finding(
-            package, 1, Code.PACKAGE_NAME,
-            f"{package!r} is a Python module that exists, so one of the two could not be imported; choose another name",
-        )  # fmt: skip
-
-
-def _shadows_module(package: str) -> bool:
-    """Look in the standard library and site-packages alone: the author's own checkout may well hold the package."""
-    if package in sys.stdlib_module_names:
-        return True
-    spec = importlib.machinery.PathFinder.find_spec(package, [sysconfig.get_path("purelib")])
-    return spec is not None and spec.origin is not None
 
 
 def read_files(package: str, files: Mapping[str, Path]) -> tuple[dict[str, bytes], list[Finding]]:

@@ -1,10 +1,11 @@
-"""The bucket as dag-sync reads it: pointers, manifests, and files in chunks."""
+"""What dag-sync reads of the bucket: pointers, manifests, and files, each held to the SHA-256 that is pinned."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import dag_protocol as protocol
@@ -20,6 +21,10 @@ class PollError(Exception):
 
 class Late(Exception):
     """A package used up its time for this turn."""
+
+
+class Doubtful(ProtocolError):
+    """What was read is not what is pinned: gone, or garbled on the way. It is looked at again; the next pod might see better."""
 
 
 class Bucket:
@@ -47,26 +52,37 @@ class Bucket:
         data, stored = self.store.get(protocol.pointer_key(self.environment, package), protocol.MAX_POINTER_BYTES)
         return data, stored.etag
 
+    def past_pointers(self, package: str, deadline: float) -> Iterator[bytes]:
+        """The pointer's documents before the current one, newest first, so many at most. Raises StoreError, Late."""
+        key = protocol.pointer_key(self.environment, package)
+        past = self.store.past(key, protocol.MAX_PAST_POINTERS)
+        for one in [v for v in past if v.key == key and not v.deleted and not v.latest][: protocol.MAX_PAST_POINTERS]:
+            if time.monotonic() > deadline:
+                raise Late
+            yield self.store.get(key, protocol.MAX_POINTER_BYTES, one.version_id)[0]
+
     def manifest(self, package: str, ref: VersionRef) -> Manifest:
         """The manifest that the pointer pins. Raises ProtocolError, StoreError."""
         key = protocol.manifest_key(self.environment, package, ref.version)
         try:
             data, _ = self.store.get(key, protocol.MAX_MANIFEST_BYTES)
         except Missing:
-            raise ProtocolError(f"the manifest of {ref.version} does not exist") from None
+            raise Doubtful(f"the manifest of {ref.version} does not exist") from None
+        if protocol.sha256(data) != ref.manifest_sha256:
+            raise Doubtful(f"the manifest of {ref.version} is not the one that the pointer pins (SHA-256 differs)")
         return protocol.decode_manifest(data, self.environment, package, ref)
 
     def fetch(self, package: str, file: File, target: Path, deadline: float = math.inf) -> None:
         """Write one pinned file to disk, in chunks, by a rename.
 
         Raises:
-            ProtocolError: it is not what is pinned.
+            Doubtful: it is not what is pinned.
             Late: the deadline (monotonic) passed.
             StoreError: the bucket could not be read.
         """
         try:
             self._fetch(package, file, target, deadline)
-        except ProtocolError:  # garbled on the way, perhaps; a refusal is for good, so look twice
+        except Doubtful:  # garbled on the way, perhaps: look twice before another version is served
             self._fetch(package, file, target, deadline)
 
     def _fetch(self, package: str, file: File, target: Path, deadline: float) -> None:
@@ -84,11 +100,11 @@ class Bucket:
                     digest.update(chunk)
                     out.write(chunk)
             except Missing:
-                raise ProtocolError(
+                raise Doubtful(
                     f"the bytes of {file.path} are gone from the bucket (version id {file.version_id})"
                 ) from None
         if size < file.size:
             raise Unanswered(f"{key} was cut off at {size:,} of {file.size:,} bytes")
         if size > file.size or digest.hexdigest() != file.sha256:
-            raise ProtocolError(f"{file.path} is not what the manifest pins")
+            raise Doubtful(f"{file.path} is not what the manifest pins")
         part.rename(target)

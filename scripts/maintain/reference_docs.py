@@ -1,14 +1,8 @@
-"""Generates docs/reference from the code: the JSON Schemas of the protocol, and the command line's reference. And with
-them what is generated elsewhere: about the chart, and in terraform/.
-
-`tests/repository` holds the files equal to what this makes.
-"""
+"""The pages of docs/reference that are made from the code: the protocol's JSON Schemas, and the command line's reference."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -18,10 +12,7 @@ import dag_protocol as protocol
 import dag_sync
 from airflow_dag_publisher.cli import cli
 from airflow_dag_publisher.errors import Exit
-from scripts.maintain import chart_docs, terraform_docs
-from scripts.pinned import ROOT
 
-REFERENCE = ROOT / "docs" / "reference"
 Schema = dict[str, Any]
 
 EXITS = {
@@ -34,6 +25,7 @@ EXITS = {
     Exit.LOST_RACE: "somebody else's version became live first; nothing of this one is served",
     Exit.NO_ANSWER: "no network, a time-out or a server error; what was live still is",
     Exit.UNKNOWN: "the commit was sent and no answer came: look with `show`",
+    Exit.TOO_OLD: "the bucket holds documents of a newer schema: upgrade this program; nothing was written",
     Exit.INTERRUPTED: "interrupted; what was live still is",
 }
 
@@ -141,20 +133,3 @@ def _commands() -> Iterator[tuple[str, str]]:
             command, info_name=f"airflow-dag-publisher {name}", max_content_width=110, terminal_width=110
         ) as context:
             yield name, command.get_help(context)
-
-
-def generated() -> dict[Path, str]:
-    """Every generated file, by path."""
-    return {
-        REFERENCE / "manifest.schema.json": json.dumps(manifest_schema(), indent=2) + "\n",
-        REFERENCE / "pointer.schema.json": json.dumps(pointer_schema(), indent=2) + "\n",
-        REFERENCE / "cli.md": command_line(),
-        chart_docs.CHART / "README.md": chart_docs.readme(),
-        chart_docs.BASE: chart_docs.base_with_checksum(),
-        **terraform_docs.generated(),
-    }
-
-
-if __name__ == "__main__":
-    for path, text in generated().items():
-        path.write_text(text)

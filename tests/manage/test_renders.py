@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from click.testing import CliRunner
 
-from scripts.manage.layers.__main__ import main
+from scripts.manage.renders import main
 
 
 def gone(folder: Path, old: list[object], new: list[object]) -> list[str]:

@@ -1,0 +1,1 @@
+../../../charts/airflow-platform/files/dag_retention.py
