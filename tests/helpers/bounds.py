@@ -36,8 +36,8 @@ EVERYWHERE = (
 )
 SUBJECTS: dict[str, tuple[str, ...]] = {
     "protocol": (CODE, PUBLISHER, "tests/protocol"),
-    "delivery": (CODE, PUBLISHER, "values", "tests/dag_sync", "tests/airflow"),
-    "publisher": (CODE, PUBLISHER, "tests/publisher", "tests/validate"),
+    "delivery": (CODE, PUBLISHER, "values", "tests/dag_sync", "tests/airflow", "tests/store"),
+    "publisher": (CODE, PUBLISHER, "tests/publisher", "tests/validate", "tests/adopter", "tests/retention"),
     "terraform": ("terraform", CODE, PUBLISHER, *MANAGE, "tests/terraform"),
     "cluster": ("charts", "values", *MANAGE, *GUIDES, "tests/cluster", "tests/cluster_policy", "tests/checklist", "tests/render"),
     "manage": ("charts", PUBLISHER, "values", *MANAGE, "tests/manage"),
