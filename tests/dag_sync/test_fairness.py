@@ -19,7 +19,7 @@ import dag_sync_http
 import dag_sync_lanes
 from dag_contents import Limits, Undecided, check_contents
 from dag_protocol import ProtocolError
-from dag_store import S3Store
+from dag_store import Denied, S3Store
 from dag_tree import Budget
 from scripts.local.fault_proxy import FaultProxy
 from scripts.local.memory_store import Memory
@@ -434,3 +434,18 @@ def test_what_became_live_meanwhile_does_not_give_way(tmp_path: Path, memory: Me
     tree._give_way("other")
     serving = tree.serving("sales")
     assert serving == retired[0] and (serving / "dags").is_dir()
+
+
+def test_a_pointer_that_cannot_be_read_is_not_asked_for_at_each_poll(tmp_path: Path, memory: Memory):
+    publish(memory, ONE)
+    asked: list[str] = []
+
+    def get(key: str, *_: Any) -> Any:
+        asked.append(key)
+        raise Denied("cannot read it: access denied")
+
+    memory.get = get  # type: ignore[method-assign]
+    sync = syncer(tmp_path, memory)
+    for _ in range(20):
+        sync.poll()
+    assert len(asked) == 1 and action(sync) == "failed"

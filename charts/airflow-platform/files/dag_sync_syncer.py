@@ -49,7 +49,7 @@ class Package:
 
     name: str
     etag: str | None = None  # of the pointer that was dealt with, as GET told it
-    seen: str | None = None  # of the pointer that was looked at last; another one is looked at without a pause
+    seen: str | None = None  # of the pointer that had a turn last, as LIST told it; another one waits for no pause
     action: str = "unknown"  # what the last turn did: delivered, unchanged, removed, refused, failed
     reason: str = ""
     version: str | None = None
@@ -159,6 +159,7 @@ class Syncer:
                 and (etag != package.seen or now >= package.retry_at)
                 and not self._lanes.busy(name)
             ):
+                package.seen = etag
                 due.append(package)
         for name in self.packages.keys() - pointers.keys():
             if self.packages[name].reason != "its pointer vanished":
@@ -199,7 +200,6 @@ class Syncer:
         started = time.monotonic()
         try:
             data, etag = self.bucket.pointer(package.name)
-            package.seen = etag
             again = self._follow(package, self._decoded(package, data, turn), turn)
         except ProtocolError as error:
             package.failures += 1
