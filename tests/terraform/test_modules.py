@@ -206,7 +206,8 @@ def test_a_bucket_keeps_its_versions_and_is_closed(plan):
 def test_the_marker_names_the_environment(plan):
     marker = plan["module.dag_bucket.module.dag_bucket.aws_s3_object.environment_marker"]
     assert marker["key"] == "pointers/dev/_environment.json"
-    assert json.loads(marker["content"]) == {"schema": 1, "environment": "dev"}
+    retention = {"days": 365, "versions": 20}
+    assert json.loads(marker["content"]) == {"schema": 1, "environment": "dev", "retention": retention}
 
 
 @pytest.mark.parametrize(
