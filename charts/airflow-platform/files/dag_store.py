@@ -265,7 +265,7 @@ class S3Store:
         """Raise Unversioned if the bucket says that it keeps no versions; silent when it may not be asked."""
         try:
             with self._errors("read the versioning of the bucket"):
-                status = str(self.client.get_bucket_versioning(Bucket=self.bucket).get("Status", "off"))[:40]
+                status = _brief(self.client.get_bucket_versioning(Bucket=self.bucket).get("Status", "off"))
         except Denied:
             return
         if status != "Enabled":
