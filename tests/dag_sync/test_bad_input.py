@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -217,35 +218,37 @@ def test_an_object_beside_the_pointers_is_not_taken_for_one(key: str, tmp_path: 
     assert sync.counts["noop"] == 1 and served(tmp_path) == GOOD and set(sync.packages) == {"sales"}
 
 
-def test_a_compiler_that_is_killed_accepts_nothing(tmp_path: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch):
-    """By the kernel for its memory, or by its limit of time: that says nothing of the content, so it is tried again."""
+def checker_that_dies(folder: Path, number: signal.Signals) -> Path:
+    """A check that a signal ends at a.py."""
+    checker = folder / "checker.py"
+    checker.write_text(
+        f"import os, sys\nsys.stderr.write('a.py')\nsys.stderr.flush()\nos.kill(os.getpid(), {int(number)})\n"
+    )
+    return checker
+
+
+@pytest.mark.parametrize(
+    ("number", "why", "for_good"),
+    [
+        (signal.SIGKILL, "a.py: the check was ended (status -9)", False),  # by the kernel, for the memory of somebody
+        (signal.SIGXCPU, "a.py: the check was ended (status -24)", False),  # by its limit of time
+        (signal.SIGSEGV, "a.py: does not compile: it ended the compiler (status -11)", True),  # by the content
+    ],
+)
+def test_a_check_that_dies_accepts_nothing_and_refuses_for_good_only_what_crashed_it(
+    number: signal.Signals, why: str, for_good: bool, tmp_path: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch
+):
     publish(memory, GOOD)
     sync = syncer(tmp_path / "dags", memory)
     sync.poll()
-    killer = tmp_path / "killer.py"
-    killer.write_text("import os, sys\nsys.stderr.write('a.py')\nsys.stderr.flush()\nos.kill(os.getpid(), 9)\n")
-    with monkeypatch.context() as killing:
-        killing.setattr(dag_contents, "CHECKER", killer)
+    with monkeypatch.context() as dying:
+        dying.setattr(dag_contents, "CHECKER", checker_that_dies(tmp_path, number))
         publish(memory, {"a.py": b"x = 2\n"})
         sync.poll()
-    assert action(sync) == "refused" and "a.py: the check was ended (status -9)" in reason(sync)
-    assert served(tmp_path / "dags") == GOOD
+    assert action(sync) == "refused" and why in reason(sync) and served(tmp_path / "dags") == GOOD
     look_again(sync)
     sync.poll()
-    assert served(tmp_path / "dags") == {"a.py": b"x = 2\n"}
-
-
-def test_a_compiler_that_crashes_refuses_for_good(tmp_path: Path, memory: Memory, monkeypatch: pytest.MonkeyPatch):
-    publish(memory, GOOD)
-    sync = syncer(tmp_path / "dags", memory)
-    sync.poll()
-    crash = tmp_path / "crash.py"
-    crash.write_text("import os, sys\nsys.stderr.write('a.py')\nsys.stderr.flush()\nos.kill(os.getpid(), 11)\n")
-    monkeypatch.setattr(dag_contents, "CHECKER", crash)
-    publish(memory, {"a.py": b"x = 2\n"})
-    sync.poll()
-    assert action(sync) == "refused" and "a.py: does not compile: it ended the compiler (status -11)" in reason(sync)
-    assert served(tmp_path / "dags") == GOOD and sync.packages["sales"].etag
+    assert served(tmp_path / "dags") == (GOOD if for_good else {"a.py": b"x = 2\n"})
 
 
 def test_five_bad_versions_in_a_row_fall_back_alike_and_a_sixth_keeps_what_a_pod_has(tmp_path: Path, memory: Memory):

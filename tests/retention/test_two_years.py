@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,17 +27,14 @@ NIGHTS = 2 * 365
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@dataclass
 class AgingBucket(Memory):
     """A bucket in memory with a clock, object tags, and S3's noncurrent expiry by tag, age and number."""
 
-    now: datetime = START
-    written: dict[str, datetime] = field(default_factory=dict)
-    tagged: set[str] = field(default_factory=set)
-    fail_after: int | None = None  # writes after which the credentials end
-
     def __init__(self, retention: Retention) -> None:
-        self.now, self.written, self.tagged, self.fail_after = START, {}, set(), None
+        self.now = START
+        self.written: dict[str, datetime] = {}
+        self.tagged: set[str] = set()
+        self.fail_after: int | None = None  # writes after which the credentials end
         self._numbers = itertools.count()
         super().__init__()
         self.write(MARKER, b'{"retention": {"days": %d, "versions": %d}}' % (retention.days, retention.versions))

@@ -44,9 +44,7 @@ class Finding:
     deleted: tuple[str, ...] = ()
     orphans: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
-    noncurrent: tuple[
-        str, ...
-    ] = ()  # live files whose bytes are not the current object: nothing but retention keeps them
+    noncurrent: tuple[str, ...] = ()  # live files that are not the current object: retention alone keeps their bytes
     adopted: str | None = None  # the version that was made
     waiting: bool = False  # edits that are still changing
     problem: str = ""

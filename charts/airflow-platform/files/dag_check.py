@@ -1,6 +1,6 @@
 """Checks the contents of a version in a process of its own, under limits: nothing in a package can cost others their time.
 
-Started by dag_tree as `python -I dag_check.py FOLDER SECONDS NICENESS`; the relative paths come on standard input, one a
+Started by dag_contents as `python -I dag_check.py FOLDER SECONDS NICENESS`; the relative paths come on standard input, one a
 line. Ends with 0, or with 1 and one line that says what is refused. Time is no property of content: what takes more than
 SECONDS of CPU is not refused but undecided, which is 3 and a line, or a death by SIGXCPU.
 """
@@ -14,6 +14,8 @@ import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # -I leaves it out, so that no folder of a package can be on it
+
+import pathspec
 
 import dag_protocol as protocol
 from dag_protocol import ProtocolError
@@ -35,7 +37,7 @@ def main() -> int:
     try:
         for path in paths:
             _begin(path, seconds)
-            _check(folder / path, path)
+            _check(path, (folder / path).read_bytes())
         _begin(protocol.IGNORE_FILE, seconds)
         _match(folder, paths)
     except ProtocolError as error:
@@ -59,18 +61,15 @@ def _begin(path: str, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
-def _check(file: Path, path: str) -> None:
-    if protocol.is_ignore_file(path):
-        protocol.check_ignore_file(path, file.read_bytes())
-    elif file.stat().st_size >= protocol.SMALLEST_ARCHIVE:
-        protocol.check_zip(path, file)
+def _check(path: str, data: bytes) -> None:
+    protocol.check_content(path, data)
     if path.endswith(".py"):
-        _compile(file, path)
+        _compile(path, data)
 
 
-def _compile(file: Path, path: str) -> None:
+def _compile(path: str, data: bytes) -> None:
     try:
-        compile(file.read_bytes(), path, "exec", dont_inherit=True)
+        compile(data, path, "exec", dont_inherit=True)
     except SyntaxError as error:
         raise ProtocolError(f"{path}:{error.lineno or 0}: does not compile: {str(error.msg)[:100]}") from None
     except (ValueError, MemoryError, RecursionError) as error:
@@ -82,8 +81,6 @@ def _match(folder: Path, paths: list[str]) -> None:
     ignoring = [path for path in paths if protocol.is_ignore_file(path)]
     if not ignoring:
         return
-    import pathspec
-
     before = os.times().user
     for ignore_file in ignoring:
         below = ignore_file.removesuffix(protocol.IGNORE_FILE)

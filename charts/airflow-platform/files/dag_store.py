@@ -137,9 +137,8 @@ class S3Store:
         """The boto3 client: made at the first call, and anew after one that found no credentials. They may come later."""
         with self._lock:
             if self._client is None:
-                session = (
-                    boto3.session.Session()
-                )  # the default one remembers whose credentials came first, and that there were none
+                # Not boto3's default session: that one remembers who came first, and that there were no credentials.
+                session = boto3.session.Session()
                 try:
                     self._client = session.client("s3", endpoint_url=self._endpoint_url, config=client_config())
                 except ValueError as error:

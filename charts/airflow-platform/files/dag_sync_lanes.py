@@ -16,10 +16,9 @@ from dag_contents import Limits
 
 QUICK_LANES = 2
 QUICK_SECONDS = 2.0
-SLOW_SECONDS = (
-    10.0,
-    60.0,
-)  # then the next package has its turn, and this one next time twice as long; what was fetched stays
+# Of a turn in the slow lane, at first and at most. Then the next package has its turn, and this one the next time twice
+# as long; what was fetched stays.
+SLOW_SECONDS = (10.0, 60.0)
 SLOW_FOR = 300.0  # seconds that a package keeps to the slow lane
 SLOW_NICENESS = 10
 
@@ -43,7 +42,8 @@ class Lanes:
     """Does turns in threads.
 
     Args:
-        work: does one turn of the package of that name; returns whether it must go on in the slow lane, once it was there not again.
+        work: does one turn of the package of that name; returns whether it must go on in the slow lane. A turn in the
+            slow lane returns False.
     """
 
     def __init__(self, work: Callable[[str, Turn], bool]) -> None:
