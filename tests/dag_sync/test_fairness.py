@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -264,28 +264,38 @@ def test_what_is_known_of_refused_versions_and_said_of_them_is_bounded(
     assert len(reason(sync)) < 1000 and len(capsys.readouterr().out) < 20 * 8 * 1000
 
 
-def test_a_connection_that_says_nothing_is_closed_and_more_than_so_many_are_refused(
-    memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """Adversary 12: each was a thread for ever."""
-    monkeypatch.setattr(dag_http, "MAX_CONNECTIONS", 2)
-    monkeypatch.setattr(dag_http, "IDLE_SECONDS", 0.5)
-    sync = syncer(tmp_path, memory)
+@pytest.fixture
+def metrics_port(memory: Memory, tmp_path: Path) -> Iterator[int]:
     loop: Any = type("Loop", (), {"turning": True})()
-    server = dag_sync_http.serve_http("127.0.0.1:0", sync, loop)
-    try:
-        port = server.server_address[1]
-        silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
-        third = socket.create_connection(("127.0.0.1", port))
-        third.settimeout(PATIENCE)
-        assert third.recv(1) == b"", "closed at once"
-        for one in silent:
-            one.settimeout(PATIENCE)
-            assert one.recv(1) == b"", "closed after a while"
-        wait_for(lambda: get(port, "/healthz")[0] == 200)
-    finally:
-        server.shutdown()
-        server.server_close()
+    server = dag_sync_http.serve_http("127.0.0.1:0", syncer(tmp_path, memory), loop)
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_connection_that_says_nothing_is_closed(metrics_port: int, monkeypatch: pytest.MonkeyPatch):
+    """Adversary 12: each was a thread for ever."""
+    monkeypatch.setattr(dag_http, "IDLE_SECONDS", 0.5)
+    with socket.create_connection(("127.0.0.1", metrics_port)) as silent:
+        silent.settimeout(PATIENCE)
+        assert silent.recv(1) == b""
+
+
+def test_whoever_holds_all_connections_a_probe_is_answered_and_the_oldest_ends(
+    metrics_port: int, monkeypatch: pytest.MonkeyPatch
+):
+    """One that sends a byte now and then is never idle."""
+    monkeypatch.setattr(dag_http, "MAX_CONNECTIONS", 3)
+    held = [socket.create_connection(("127.0.0.1", metrics_port)) for _ in range(3)]
+    for one in held:
+        one.sendall(b"GET /hea")
+        one.settimeout(PATIENCE)
+    assert get(metrics_port, "/healthz")[0] == 200
+    assert held[0].recv(1) == b""
+    held[2].sendall(b"lthz HTTP/1.1\r\n\r\n")
+    assert held[2].recv(12) == b"HTTP/1.0 200"
+    for one in held:
+        one.close()
 
 
 # --- time is no property of content -----------------------------------------------------------------------------------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -246,6 +248,33 @@ def test_a_kept_version_that_was_damaged_is_fetched_again_before_it_is_shown(tmp
     write(memory, protocol.pointer_key("dev", "sales"), old)
     sync.poll()
     assert served(tmp_path) == ONE and sync.damaged() == []
+
+
+def test_a_manifest_that_was_written_anew_under_its_name_is_another_version(tmp_path: Path, memory: Memory):
+    """A pod that has the name on its disk serves what a new pod serves: the pin decides."""
+    publish(memory, ONE)
+    old = syncer(tmp_path / "old", memory)
+    old.poll()
+    name = live(memory).version
+    publish(memory, TWO)
+    other = live(memory)
+    key = protocol.manifest_key("dev", "sales", other.version)
+    document = json.loads(memory.get(key, protocol.MAX_MANIFEST_BYTES)[0]) | {"version": name, "previous": None}
+    data = (json.dumps(document) + "\n").encode()
+    write(memory, protocol.manifest_key("dev", "sales", name), data)
+    pointer = replace(other, version=name, manifest_sha256=protocol.sha256(data), previous=())
+    write(memory, protocol.pointer_key("dev", "sales"), pointer.encode())
+    new = syncer(tmp_path / "new", memory)
+    for sync, folder in ((old, "old"), (new, "new")):
+        sync.poll()
+        assert served(tmp_path / folder) == TWO
+        assert sync.tree.served_version("sales") == name
+
+
+def live(memory: Memory) -> protocol.Pointer:
+    """The pointer of sales."""
+    data, _ = memory.get(protocol.pointer_key("dev", "sales"), protocol.MAX_POINTER_BYTES)
+    return protocol.decode_pointer(data, "dev", "sales")
 
 
 def test_a_file_of_the_version_before_that_was_damaged_is_not_taken_over(tmp_path: Path, memory: Memory):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -114,3 +115,12 @@ def test_the_servers_here_do_all_of_it_and_may_be_asked_again(
     store = new_bucket(request.getfixturevalue(server))
     for _ in range(3):
         assert [check.problem for check in check_store(store, PREFIX)] == [""] * 5
+
+
+@pytest.mark.parametrize("server", ["moto", "gateway"])
+def test_a_real_bucket_without_versions_is_refused(server: str, request: pytest.FixtureRequest):
+    client = request.getfixturevalue(server).client()
+    name = f"plain-{secrets.token_hex(8)}"
+    client.create_bucket(Bucket=name)
+    with pytest.raises(StoreError, match="does not keep versions"):
+        refuse_unfit(S3Store(name, client=client), PREFIX)

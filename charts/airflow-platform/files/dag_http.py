@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,31 +17,39 @@ Answer = Callable[[], tuple[int, str]]
 
 
 class Server(ThreadingHTTPServer):
-    """A thread for each connection, up to a number: one more is closed at once."""
+    """A thread for each connection, up to a number: one more ends the oldest, so that a probe always finds a place."""
 
     daemon_threads = True
 
     def __init__(self, *args: Any) -> None:
-        self._free = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._open: dict[Any, None] = {}
+        self._lock = threading.Lock()
         super().__init__(*args)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """See socketserver."""
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+        with self._lock:
+            if len(self._open) >= MAX_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                _end(oldest)
+            self._open[request] = None
         try:
             super().process_request(request, client_address)
         except RuntimeError:  # no thread can be started
-            self._free.release()
             self.shutdown_request(request)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def shutdown_request(self, request: Any) -> None:
         """See socketserver."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+
+def _end(connection: socket.socket) -> None:
+    """Wake the thread that reads from it; that thread closes it."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def serve(bind: str, answers: Mapping[str, Answer]) -> Server:

@@ -61,8 +61,8 @@ class Bucket:
                 raise Late
             yield self.store.get(key, protocol.MAX_POINTER_BYTES, one.version_id)[0]
 
-    def manifest(self, package: str, ref: VersionRef) -> Manifest:
-        """The manifest that the pointer pins. Raises ProtocolError, StoreError."""
+    def manifest(self, package: str, ref: VersionRef) -> tuple[Manifest, bytes]:
+        """The manifest that the pointer pins, and the document that says it. Raises ProtocolError, StoreError."""
         key = protocol.manifest_key(self.environment, package, ref.version)
         try:
             data, _ = self.store.get(key, protocol.MAX_MANIFEST_BYTES)
@@ -70,7 +70,7 @@ class Bucket:
             raise Doubtful(f"the manifest of {ref.version} does not exist") from None
         if protocol.sha256(data) != ref.manifest_sha256:
             raise Doubtful(f"the manifest of {ref.version} is not the one that the pointer pins (SHA-256 differs)")
-        return protocol.decode_manifest(data, self.environment, package, ref)
+        return protocol.decode_manifest(data, self.environment, package, ref), data
 
     def fetch(self, package: str, file: File, target: Path, deadline: float = math.inf) -> None:
         """Write one pinned file to disk, in chunks, by a rename.

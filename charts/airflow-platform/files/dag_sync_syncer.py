@@ -293,7 +293,7 @@ class Syncer:
     def _on_disk(self, package: Package, ref: VersionRef, turn: Turn, only: bool) -> Path:
         """The folder of a version, made now unless `only` what is there may be taken. Raises Late, Undecided, ProtocolError."""
         name = package.name
-        folder = self.tree.find(name, ref.version)
+        folder = self.tree.find(name, ref)
         if folder:
             if folder == self.tree.serving(name) or self.tree.verify(folder) is None:
                 return folder
@@ -302,9 +302,9 @@ class Syncer:
             raise Late
         before = package.refused.get(ref)
         tries = before.tries if before else 0
-        manifest = self.bucket.manifest(name, ref)
+        manifest, document = self.bucket.manifest(name, ref)
         return self.tree.build(
-            manifest, lambda files: self._fetch(name, files, turn.deadline), lambda: turn.limits(tries)
+            manifest, document, lambda files: self._fetch(name, files, turn.deadline), lambda: turn.limits(tries)
         )
 
     def _fetch(self, name: str, files: list[tuple[File, Path]], deadline: float) -> None:

@@ -25,7 +25,7 @@ from threading import Lock, RLock
 
 import dag_protocol as protocol
 from dag_contents import Limits, Undecided, check_contents
-from dag_protocol import File, Manifest, ProtocolError
+from dag_protocol import File, Manifest, ProtocolError, VersionRef
 
 STORE = ".store"
 STAGING = ".staging"
@@ -143,11 +143,12 @@ class Tree:
         folder = self.serving(package)
         return folder.name.split(".")[0] if folder else None
 
-    def find(self, package: str, version: str) -> Path | None:
-        """Folder of a version that is whole on disk, the newest build of it, or None."""
-        builds = [
-            p for p in self._versions(package) if p.name.split(".")[0] == version and (p / "manifest.json").exists()
-        ]
+    def find(self, package: str, ref: VersionRef) -> Path | None:
+        """Folder of a version that is whole on disk, the newest build of it, or None.
+
+        The name alone says too little: a package can write another manifest under a name that was used.
+        """
+        builds = [p for p in self._versions(package) if p.name.split(".")[0] == ref.version and _is_build_of(p, ref)]
         return max(builds, key=_build_number, default=None)
 
     def verify(self, folder: Path) -> str | None:
@@ -180,12 +181,17 @@ class Tree:
     # --- a new version ----------------------------------------------------------------------------------------
 
     def build(
-        self, manifest: Manifest, fetch: Callable[[list[tuple[File, Path]]], None], limits: Callable[[], Limits]
+        self,
+        manifest: Manifest,
+        document: bytes,
+        fetch: Callable[[list[tuple[File, Path]]], None],
+        limits: Callable[[], Limits],
     ) -> Path:
         """Put a whole, checked version on disk, not linked yet.
 
         Args:
             manifest: what it consists of.
+            document: the manifest as it is in the bucket, by whose digest the version is found again.
             fetch: writes the bytes of each (file, path); must raise rather than write wrong ones.
             limits: gives those for the check of the contents, when it begins.
 
@@ -207,7 +213,7 @@ class Tree:
             self._make_room(manifest)
             missing = self._reuse(manifest, staging)
             fetch([(file, staging / file.sha256) for file in missing])
-            work = self._assemble(manifest, staging)
+            work = self._assemble(manifest, document, staging)
             if any(_needs_check(file) for file in manifest.files):
                 check_contents(work / "dags", [f.path for f in manifest.files], limits())
             final = package_folder / manifest.version
@@ -254,7 +260,7 @@ class Tree:
                 missing[file.sha256] = file
         return list(missing.values())
 
-    def _assemble(self, manifest: Manifest, staging: Path) -> Path:
+    def _assemble(self, manifest: Manifest, document: bytes, staging: Path) -> Path:
         work = staging / manifest.version
         _remove(work)
         dags = work / "dags"
@@ -266,7 +272,7 @@ class Tree:
             target.chmod(0o644)
             if target.stat().st_size != file.size:  # of two files with equal bytes only one was fetched
                 raise ProtocolError(f"{file.path} is not of the size that the manifest pins")
-        (work / "manifest.json").write_bytes(manifest.encode())
+        (work / "manifest.json").write_bytes(document)
         (work / "manifest.json").chmod(0o644)
         for folder in (work, *(p for p in work.rglob("*") if p.is_dir())):
             folder.chmod(0o755)
@@ -439,6 +445,13 @@ def _link(blob: Path, target: Path) -> None:
         shutil.copyfile(blob, copy)
         copy.replace(blob)
         target.hardlink_to(blob)
+
+
+def _is_build_of(folder: Path, ref: VersionRef) -> bool:
+    try:
+        return protocol.sha256((folder / "manifest.json").read_bytes()) == ref.manifest_sha256
+    except OSError:
+        return False
 
 
 def _manifest_files(folder: Path) -> dict[str, str]:
