@@ -123,7 +123,8 @@ class _Bench:
         for package in self.packages:
             self._publish(package)
         self.airflow.migrate()
-        command = [*DAG_SYNC, "--bucket", BUCKET, "--environment", ENVIRONMENT, "--root", str(self.airflow.dags)]
+        command = [*DAG_SYNC, "--bucket", BUCKET, "--environment", ENVIRONMENT,
+                   "--root", str(folder / "dag-store"), "--link", str(self.airflow.dags)]  # fmt: skip
         with (folder / "dag-sync.log").open("wb") as log:
             syncing = subprocess.Popen(
                 command,

@@ -51,8 +51,8 @@ def set_up(demo: Demo) -> None:
 def start_programs(demo: Demo, stack: ExitStack) -> None:
     """dag-sync, dag-adopter and the dag-processor; each with its own role, or none."""
     with demo.step("programs") as seen:
-        root = demo.airflow.dags
-        sync = [str(FILES / "dag_sync.py"), "--root", str(root), "--http-bind", f"127.0.0.1:{free_port()}"]
+        sync = [str(FILES / "dag_sync.py"), "--root", str(demo.folder / "dag-store"), "--link", str(demo.airflow.dags),
+                "--http-bind", f"127.0.0.1:{free_port()}"]  # fmt: skip
         start(demo, stack, "dag_sync", sync)
         start(demo, stack, "dag_adopter", [str(FILES / "dag_adopter.py"), "--period", "2"])
         stack.enter_context(demo.airflow.running("dag-processor"))

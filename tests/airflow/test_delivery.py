@@ -75,7 +75,7 @@ def platform(moto: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     }
     with (home / "dag-sync.log").open("wb") as log:
         sync = subprocess.Popen(
-            [sys.executable, DAG_SYNC, "--root", airflow.dags],
+            [sys.executable, DAG_SYNC, "--root", home / "dag-store", "--link", airflow.dags],
             env=environment,
             stdout=log,
             stderr=log,

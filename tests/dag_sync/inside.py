@@ -36,11 +36,10 @@ def look_again(sync: Syncer) -> None:
 
 
 def leftovers(root: Path) -> list[str]:
-    """What is in the store and belongs to no whole version."""
-    store = root / ".store"
-    found = [p for folder in ("links", "tmp") for p in (store / folder).rglob("*")]
-    found += [p for staging in store.glob("packages/*/.staging") for p in staging.rglob("*")]
-    return sorted(p.relative_to(store).as_posix() for p in found)
+    """What is in the store, or where links are made, and belongs to no whole version."""
+    found = [p for folder in (".store/tmp", ".links") for p in (root / folder).rglob("*")]
+    found += [p for staging in root.glob(".store/packages/*/.staging") for p in staging.rglob("*")]
+    return sorted(p.relative_to(root).as_posix() for p in found)
 
 
 def snapshot(folder: Path, without: Path | None = None) -> dict[str, tuple[Any, ...]]:

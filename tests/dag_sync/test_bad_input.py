@@ -204,7 +204,7 @@ def test_a_pointer_with_an_unusable_name_makes_no_folder_and_fails_nobody(name: 
     write(memory, f"pointers/dev/{name}.json" if name else "pointers/dev/", b"{}")
     sync = syncer(root, memory)
     assert sync.poll() and sync.ready
-    assert sorted(p.name for p in root.iterdir()) == [".airflowignore", ".store", "sales"]
+    assert sorted(p.name for p in root.iterdir()) == [".airflowignore", ".links", ".store", "sales"]
     assert sync.poll() and sync.counts["noop"] == 1, "the second poll must have nothing to do"
 
 
@@ -364,4 +364,4 @@ def test_any_documents_leave_the_folders_around_the_root_alone(
     before = snapshot(folder, without=root)
     sync.poll()
     assert snapshot(folder, without=root) == before
-    assert {p.name for p in root.iterdir()} <= {".airflowignore", ".store", "sales"}
+    assert {p.name for p in root.iterdir()} <= {".airflowignore", ".links", ".store", "sales"}

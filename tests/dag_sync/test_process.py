@@ -291,11 +291,29 @@ def test_package_takes_single_packages_from_options_and_variable(moto: S3Server,
 
 def test_link_puts_the_links_into_another_folder(moto: S3Server, bucket: S3Store, dag_sync: Start, tmp_path: Path):
     publish(bucket, ONE)
-    link = tmp_path / "dags" / "for" / "airflow"
+    link = tmp_path / "for" / "airflow"
     process = dag_sync(moto.endpoint, bucket.bucket, "--one-time", "--link", str(link))
     assert process.ended() == 0, process.text
     assert served(link) == ONE and not (process.root / "sales").exists()
-    assert (link / ".airflowignore").read_bytes() == (process.root / ".airflowignore").read_bytes() == ROOT_IGNORE
+    assert (link / ".airflowignore").read_bytes() == ROOT_IGNORE
+    assert sorted(p.name for p in link.iterdir()) == [".airflowignore", ".links", "sales"]
+    assert [p.name for p in process.root.iterdir()] == [".store"], "what Airflow reads is in the links' folder alone"
+
+
+def test_the_store_may_be_on_another_volume(moto: S3Server, bucket: S3Store, dag_sync: Start, tmp_path: Path):
+    """As in the pods: two volumes, so that no rename leads from one to the other."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs a second file system at /dev/shm")
+    publish(bucket, ONE)
+    with tempfile.TemporaryDirectory(dir=shared) as root:
+        process = dag_sync(moto.endpoint, bucket.bucket, "--root", root, "--link", str(tmp_path / "dags"))
+        process.wait_until_served(ONE)
+        assert list((tmp_path / "dags").rglob("a.py")) == [], "code that searches the folder follows no link"
+        publish(bucket, TWO)
+        process.wait_until_served(TWO)
+        (tmp_path / "dags" / ".airflowignore").unlink()
+        process.wait((tmp_path / "dags" / ".airflowignore").exists)
 
 
 def test_a_volume_whose_folder_belongs_to_root_can_be_used(memory: Memory):

@@ -109,6 +109,16 @@ def dags_elsewhere(facts: Facts) -> None:
     mounts[:] = [mount.replace("/opt/airflow/dags", "/dags") for mount in mounts]
 
 
+def writable_store(facts: Facts) -> None:
+    mounts = _container(facts, PROCESSOR, "dag-processor")["mounts"]
+    mounts[:] = [mount.replace("/opt/airflow/dag-store:ro", "/opt/airflow/dag-store") for mount in mounts]
+
+
+def no_store_in_scheduler(facts: Facts) -> None:
+    mounts = _container(facts, SCHEDULER, "scheduler")["mounts"]
+    mounts[:] = [mount for mount in mounts if not mount.startswith("dag-store:")]
+
+
 def another_dags_folder(facts: Facts) -> None:
     facts["airflow.cfg"]["core"]["dags_folder"] = "/usr/local/airflow/dags"
 
@@ -137,7 +147,7 @@ def unlimited_folder(facts: Facts) -> None:
 
 
 def small_volume(facts: Facts) -> None:
-    next(v for v in facts["workloads"][PROCESSOR]["volumes"] if v["name"] == "dags")["sizeLimit"] = "2047Mi"
+    next(v for v in facts["workloads"][PROCESSOR]["volumes"] if v["name"] == "dag-store")["sizeLimit"] = "2047Mi"
 
 
 def ungroomed_logs(facts: Facts) -> None:
@@ -372,6 +382,10 @@ NOTICED: list[tuple[str, str, Callable[[Facts], None]]] = [
     ("dags_are_writable_for_who_delivers_them_only", "dev", writable_dags),
     ("dags_are_writable_for_who_delivers_them_only", "pi", writable_dags),
     ("dags_are_writable_for_who_delivers_them_only", "dev", dags_by_sub_path),
+    ("dags_are_writable_for_who_delivers_them_only", "dev", writable_store),
+    ("the_store_is_out_of_the_way_and_where_links_lead", "dev", no_store_in_scheduler),
+    ("the_store_is_out_of_the_way_and_where_links_lead", "s3-sync-celery", env_replaced(*SIDECAR, "DAG_SYNC_ROOT=/opt/airflow/dag-store", "DAG_SYNC_ROOT=/opt/airflow/dags")),
+    ("the_store_is_out_of_the_way_and_where_links_lead", "s3-sync-celery", env_replaced(*SIDECAR, "DAG_SYNC_LINK=/opt/airflow/dags", "DAG_SYNC_LINK=/opt/airflow")),
     ("dags_are_at_one_path", "dev", dags_elsewhere),
     ("dags_are_at_one_path", "dev", another_dags_folder),
     ("volumes_and_mounts_fit_together", "dev", volume_twice),

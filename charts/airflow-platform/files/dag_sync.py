@@ -2,9 +2,9 @@
 """dag-sync: git-sync for DAG packages in S3. Here are its contract and its command; dag_sync_*.py are its parts.
 
 Each poll is one listing of `pointers/<environment>/`, whatever the number of files. A package whose pointer changed is
-fetched whole into a hidden store beside its link, checked, and shown by one rename(2):
+fetched whole into a hidden store, checked, and shown by one rename(2):
 
-    <root>/<package> -> .store/packages/<package>/<version>        Airflow sees <root>/<package>/dags/<file>.py
+    <link>/<package> -> <root>/.store/packages/<package>/<version>        Airflow sees <link>/<package>/dags/<file>.py
 
 What is served is a function of the bucket alone: the newest acceptable version along the pointer's history. Nothing is
 ever deleted on doubt: a failed listing, a listing without the environment's marker, or a vanished pointer keeps what is
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         "--link",
         "DAG_SYNC_LINK",
         None,
-        "folder in which the package links appear, on the same volume; default: the root",
+        "folder in which the package links appear, Airflow's DAGs folder; default: the root",
         type=Path,
     )
     option("--period", "DAG_SYNC_INTERVAL", PERIOD, f"seconds between polls, {PERIOD:g} by default", type=seconds)

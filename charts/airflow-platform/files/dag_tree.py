@@ -1,9 +1,12 @@
 """What dag-sync keeps on disk: whole versions in a hidden store, and one link per package that is flipped by rename(2).
 
-    <root>/.airflowignore                             Airflow must not walk the store: it ends at a folder seen twice
     <root>/.store/packages/<package>/<version>/       one whole version: dags/… and its manifest.json
     <root>/.store/packages/<package>/.staging/        downloads by content, so that a first sync resumes; work in progress
     <link>/<package> -> …/.store/packages/<package>/<version>
+    <link>/.links/                                    where a link is made before the rename
+    <link>/.airflowignore                             Airflow must not walk hidden folders: it ends at a folder seen twice
+
+The root is best outside of the links' folder, on another volume: code that searches the DAGs folder finds no old versions.
 
 Nothing here talks to the network. A version folder gets its name by a rename when it is whole and checked; so kill -9
 at any line leaves the linked versions as they were.
@@ -28,6 +31,7 @@ from dag_contents import Limits, Undecided, check_contents
 from dag_protocol import File, Manifest, ProtocolError, VersionRef
 
 STORE = ".store"
+LINKS = ".links"
 STAGING = ".staging"
 # Order matters: everything, but folders to walk, but Python, never hidden (facts: each other order lost DAGs or ended
 # the dag-processor).
@@ -60,8 +64,8 @@ class Tree:
     """The store and the links.
 
     Args:
-        root: folder of the store; must be on the same volume as `link`.
-        link: folder in which the package links appear, for Airflow's `dags_folder`.
+        root: folder of the store.
+        link: folder in which the package links appear, for Airflow's `dags_folder`; the root by default.
         budget: what the store may hold.
     """
 
@@ -88,14 +92,14 @@ class Tree:
             self.link,
             self.store,
             self.store / "packages",
-            self.store / "links",
             self.store / "tmp",
+            self.link / LINKS,
         ):
             folder.mkdir(parents=True, exist_ok=True)
             if folder.stat().st_uid == os.geteuid():  # a volume's own folder may be root's, and open to all
                 folder.chmod(0o755)
         self.write_ignore_file()
-        for left in (self.store / "links").iterdir():
+        for left in (self.link / LINKS).iterdir():
             left.unlink()
         for left in (self.store / "tmp").iterdir():
             _remove(left)
@@ -104,21 +108,18 @@ class Tree:
                 _remove(staging)
 
     def write_ignore_file(self) -> bool:
-        """Put the root's ignore file in place, by rename, if it is not there as it should be. Return whether it was not."""
-        wrong = False
-        for folder in {self.root, self.link}:
-            path = folder / protocol.IGNORE_FILE
-            try:
-                if path.read_bytes() == ROOT_IGNORE:
-                    continue
-            except OSError:
-                pass
-            wrong = True
-            temporary = self.store / "tmp" / "airflowignore"
-            temporary.write_bytes(ROOT_IGNORE)
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        return wrong
+        """Put the links' ignore file in place, by rename, if it is not there as it should be. Return whether it was not."""
+        path = self.link / protocol.IGNORE_FILE
+        try:
+            if path.read_bytes() == ROOT_IGNORE:
+                return False
+        except OSError:
+            pass
+        temporary = self.link / LINKS / "airflowignore"
+        temporary.write_bytes(ROOT_IGNORE)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        return True
 
     # --- what is there ----------------------------------------------------------------------------------------
 
@@ -130,7 +131,7 @@ class Tree:
 
     def strays(self) -> list[str]:
         """Names beside the package links that are none of ours: Airflow would parse what is in them."""
-        known = {STORE, protocol.IGNORE_FILE, "lost+found", *self.packages()}
+        known = {STORE, LINKS, protocol.IGNORE_FILE, "lost+found", *self.packages()}
         return sorted(entry.name for entry in self.link.iterdir() if entry.name not in known)
 
     def serving(self, package: str) -> Path | None:
@@ -287,7 +288,7 @@ class Tree:
             raise FileExistsError(errno.EEXIST, f"{link} is in the way: it is not a link of dag-sync's; move it away")
         before = self.serving(package)
         _empty(self.store / "packages" / package / STAGING)  # killed before, it is done at the next start
-        temporary = self.store / "links" / package
+        temporary = self.link / LINKS / package
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(os.path.relpath(folder, self.link))
         temporary.replace(link)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import PurePath
 
 from tests.helpers.charts import Case
 from tests.helpers.workloads import Container, Inventory, Workload
 from tests.policy.rules.registry import quantity, rule
 
 DAGS = "/opt/airflow/dags"
+OF_DAGS = ("dags", "dag-store")  # volumes
 DELIVERERS = ("dag-sync", "dag-sync-init", "git-sync", "git-sync-init")  # containers that write DAGs
 
 
@@ -72,9 +74,9 @@ def dags_are_writable_for_who_delivers_them_only(case: Case, inventory: Inventor
     """A writable __pycache__, or a task that edits a file, poisons the others; a subPath never sees a flip."""
     for workload, container in inventory.containers():
         for mount in container.mounts:
-            if mount.volume == "dags" and not mount.read_only and container.name not in DELIVERERS:
+            if mount.volume in OF_DAGS and not mount.read_only and container.name not in DELIVERERS:
                 yield f"{workload.ref}/{container.name}: {mount.path} is writable"
-            if mount.volume == "dags" and mount.sub_path:
+            if mount.volume in OF_DAGS and mount.sub_path:
                 yield f"{workload.ref}/{container.name}: {mount.path} is a subPath"
 
 
@@ -96,6 +98,24 @@ def dags_are_at_one_path(case: Case, inventory: Inventory) -> Iterator[str]:
         and not any(p.startswith(folder) or folder.startswith(p) for p in paths)
     ):
         yield f"[core] dags_folder is {folder}, and DAGs are mounted at {sorted(paths)}"
+
+
+@rule
+def the_store_is_out_of_the_way_and_where_links_lead(case: Case, inventory: Inventory) -> Iterator[str]:
+    """Code that searches the DAGs folder finds no older version; a link leads to the same place in each container."""
+    folder = PurePath(inventory.option("core", "dags_folder") or DAGS)
+    for workload in inventory.workloads:
+        for container in workload.containers:
+            if not container.name.startswith("dag-sync"):
+                continue
+            where = f"{workload.ref}/{container.name}"
+            root, link = (PurePath(container.env.get(f"DAG_SYNC_{name}") or DAGS) for name in ("ROOT", "LINK"))
+            if root.is_relative_to(folder) or link != folder:
+                yield f"{where}: the store is in {root}, the links are in {link}, and Airflow reads {folder}"
+            for other in workload.containers:
+                paths = {mount.path for mount in other.mounts}
+                if str(link) in paths and str(root) not in paths:
+                    yield f"{workload.ref}/{other.name} mounts {link} and not {root}, where its links lead"
 
 
 @rule
@@ -140,7 +160,8 @@ def the_budget_of_dag_sync_is_half_of_its_volume(case: Case, inventory: Inventor
     for workload, container in inventory.containers():
         budget = container.env.get("DAG_SYNC_MAX_BYTES")
         if container.name.startswith("dag-sync"):
-            limit = workload.volumes["dags"].get("sizeLimit", 0)
+            store = next((m.volume for m in container.mounts if m.path == container.env.get("DAG_SYNC_ROOT")), "")
+            limit = workload.volumes.get(store, {}).get("sizeLimit", 0)
             if not budget or 2 * int(budget) > quantity(limit):
                 yield f"{workload.ref}/{container.name}: may keep {budget} bytes on a volume of {limit}"
 
