@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import dag_protocol as protocol
@@ -22,18 +22,18 @@ def session(store: Store, package: str = "sales") -> Session:
     return Session(store, ENVIRONMENT, package, publisher="test")
 
 
-def wanted(files: Files) -> dict[str, Wanted]:
-    """Files as the publisher takes them."""
+def wanted(files: Files, executable: Collection[str] = ()) -> dict[str, Wanted]:
+    """Files as the publisher takes them; those of `executable` can be run."""
 
-    def one(data: bytes) -> Wanted:
-        return Wanted(protocol.sha256(data), len(data), lambda: data)
+    def one(path: str, data: bytes) -> Wanted:
+        return Wanted(protocol.sha256(data), len(data), lambda: data, path in executable)
 
-    return {path: one(data) for path, data in files.items()}
+    return {path: one(path, data) for path, data in files.items()}
 
 
-def publish(store: Store, files: Files, package: str = "sales") -> str:
+def publish(store: Store, files: Files, package: str = "sales", executable: Collection[str] = ()) -> str:
     """Make `files` the live version; return its name."""
-    return publishing.make_live(session(store, package), lambda _: wanted(files)).manifest.version
+    return publishing.make_live(session(store, package), lambda _: wanted(files, executable)).manifest.version
 
 
 def write(store: Store, key: str, data: bytes, tag: str | None = None) -> str:

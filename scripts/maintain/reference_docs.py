@@ -72,6 +72,7 @@ def manifest_schema() -> Schema:
             "etag": _text("as S3 gave it; compared, never computed"),
             "size": {"type": "integer", "minimum": 0, "maximum": protocol.MAX_FILE_BYTES},
             "sha256": DIGEST,
+            "executable": {"type": "boolean", "description": "whether it can be run; absent: no"},
         },
         "required": ["etag", "path", "sha256", "size", "version_id"],
     }

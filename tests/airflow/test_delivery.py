@@ -175,6 +175,30 @@ def test_a_missing_ignore_file_is_put_back(platform: Platform, package: str) -> 
     assert platform.processor.poll() is None
 
 
+RUNS_A_SCRIPT = """
+from pathlib import Path
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.bash import BashOperator
+
+script = Path(__file__).parent / "bin" / "run.sh"
+with DAG("{package}_report", tags=["t"], default_args={{"owner": "t"}}):
+    BashOperator(task_id="run", bash_command=f"{{script}} {seen} ")
+"""
+
+
+def test_a_task_runs_a_script_of_its_package(platform: Platform, package: str, tmp_path: Path) -> None:
+    """git keeps the bit; without it a task that ran ends with 126 when it moves to S3."""
+    seen = tmp_path / "seen"
+    files = {
+        "report.py": RUNS_A_SCRIPT.format(package=package, seen=seen).encode(),
+        "bin/run.sh": b'#!/bin/sh\nstat -L -c %a "$0" > "$1"\n',
+    }
+    publish(platform.bucket, files, package, executable={"bin/run.sh"})
+    platform.airflow.wait(lambda dags: f"{package}_report" in dags, "the DAG is there", PATIENCE)
+    done = platform.airflow.run("dags", "test", f"{package}_report")
+    assert seen.exists() and seen.read_text() == "755\n", done.stdout[-2000:] + done.stderr[-2000:]
+
+
 def test_the_examples_are_seen_without_import_errors(platform: Platform) -> None:
     found = {}
     for folder in sorted(dags.parent for dags in (ROOT / "examples").glob("*/dags")):

@@ -202,6 +202,13 @@ def test_the_live_trees_can_be_published(place: Place, new_bucket: Any, moto: S3
     assert files == {f"dev/sales/dags/{path}": data for path, data in FIRST.items()}
 
 
+def test_what_can_be_run_can_be_run_in_the_live_tree(place: Place) -> None:
+    publish(place.store, {"run.sh": b"#!/bin/sh\n", "same.sh": b"#!/bin/sh\n"}, executable={"run.sh"})
+    place.export().ok()
+    dags = place.folder / "live" / "sales" / "dags"
+    assert [os.access(dags / name, os.X_OK) for name in ("run.sh", "same.sh")] == [True, False]
+
+
 @pytest.mark.parametrize("name", ["", "..", "../objects", "{victim}", "sales/../../objects"])
 def test_a_pointer_with_an_unusable_name_takes_nothing_away(
     name: str, moto: S3Server, place_on: Callable[..., Place], tmp_path: Path

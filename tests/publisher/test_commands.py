@@ -126,6 +126,8 @@ def test_diff_tells_versions_folders_and_drift(command: Command, published: list
     assert command("diff", *SALES, *published, "--output", "json").json == {
         "added": [],
         "changed": ["a.py"],
+        "executable": [],
+        "not_executable": [],
         "removed": [],
     }
     assert command("diff", *SALES, published[0]).out.split() == ["changed", "a.py"]
@@ -135,6 +137,8 @@ def test_diff_tells_versions_folders_and_drift(command: Command, published: list
     assert command("diff", *SALES, "--dags-dir", str(root), "--output", "json").json == {
         "added": ["n.py"],
         "changed": [],
+        "executable": [],
+        "not_executable": [],
         "removed": ["lib/b.sql"],
     }
     assert "no drift" in command("diff", *SALES).out

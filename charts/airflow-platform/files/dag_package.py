@@ -296,8 +296,10 @@ def _read_edits(session: Session, live: Live, found: Survey) -> None:
             protocol.check_path(path)
             protocol.check_sizes({path: stored.size})
             data, _ = session.store.get(session.prefix + path, limit, stored.version_id)
-            file = File(path, stored.version_id, stored.etag, len(data), protocol.sha256(data))
-            if path in pinned and pinned[path].sha256 == file.sha256:
+            before = pinned.get(path)
+            runs = before is not None and before.executable  # no tool that puts an object by hand says it
+            file = File(path, stored.version_id, stored.etag, len(data), protocol.sha256(data), runs)
+            if before and before.sha256 == file.sha256:
                 return path, None
             protocol.check_sizes({path: len(data)})
             protocol.check_content(path, data)

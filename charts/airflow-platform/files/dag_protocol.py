@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import Any, BinaryIO, Literal, get_args
+from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 import pathspec
 
@@ -304,6 +304,13 @@ def sha256(data: bytes) -> str:
 Kind = Literal["publish", "adopt", "rollback", "restore", "repair"]
 
 
+class Content(NamedTuple):
+    """What a reader sees of a file: its bytes, and whether it can be run."""
+
+    sha256: str
+    executable: bool
+
+
 @dataclass(frozen=True)
 class File:
     """One file of a version, pinned: these bytes and no others."""
@@ -313,6 +320,12 @@ class File:
     etag: str
     size: int
     sha256: str
+    executable: bool = False
+
+    @property
+    def content(self) -> Content:
+        """What a reader sees of it."""
+        return Content(self.sha256, self.executable)
 
 
 @dataclass(frozen=True)
@@ -345,7 +358,8 @@ class Manifest:
 
     def encode(self) -> bytes:
         """The document as stored."""
-        return _encode({"schema": SCHEMA, **asdict(self)})
+        files = [{k: v for k, v in asdict(file).items() if v or k != "executable"} for file in self.files]
+        return _encode({"schema": SCHEMA, **asdict(self), "files": files})
 
 
 @dataclass(frozen=True)
@@ -511,6 +525,7 @@ def _file(document: Any) -> File:
         _get(document, "etag", str),
         size,
         _digest(document, "sha256"),
+        "executable" in document and _get(document, "executable", bool),
     )
 
 

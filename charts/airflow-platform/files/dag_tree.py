@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
@@ -28,7 +29,7 @@ from threading import Lock, RLock
 
 import dag_protocol as protocol
 from dag_contents import Limits, Undecided, check_contents
-from dag_protocol import File, Manifest, ProtocolError, VersionRef
+from dag_protocol import Content, File, Manifest, ProtocolError, VersionRef
 
 STORE = ".store"
 LINKS = ".links"
@@ -166,10 +167,10 @@ class Tree:
         extra = sorted(path for path in found - files.keys() if "__pycache__" not in path.split("/"))
         if extra:
             return f"{extra[0]} does not belong to it"
-        for path, digest in files.items():
+        for path, content in files.items():
             file = folder / "dags" / path
             try:
-                if file.is_symlink() or _sha256_of(file) != digest:
+                if file.is_symlink() or content != (_sha256_of(file), bool(file.stat().st_mode & stat.S_IXUSR)):
                     return f"{path} is not as published"
             except OSError as error:
                 return f"{path} cannot be read ({error.strerror})"
@@ -210,10 +211,12 @@ class Tree:
         staging.mkdir(parents=True, exist_ok=True)
         package_folder.chmod(0o755)
         try:
-            _empty(staging, keep={f.sha256 for f in manifest.files})  # of this version a cut download is resumed
+            _empty(
+                staging, keep={_blob(f.content) for f in manifest.files}
+            )  # of this version a cut download is resumed
             self._make_room(manifest)
             missing = self._reuse(manifest, staging)
-            fetch([(file, staging / file.sha256) for file in missing])
+            fetch([(file, staging / _blob(file.content)) for file in missing])
             work = self._assemble(manifest, document, staging)
             if any(_needs_check(file) for file in manifest.files):
                 check_contents(work / "dags", [f.path for f in manifest.files], limits())
@@ -240,25 +243,25 @@ class Tree:
     def _reuse(self, manifest: Manifest, staging: Path) -> list[File]:
         """Link into staging what the served version has already, re-hashed. Return the files still to fetch."""
         serving = self.serving(manifest.package)
-        known: dict[str, Path] = {}
+        known: dict[Content, Path] = {}
         if serving:
             try:
-                known = {digest: serving / "dags" / path for path, digest in _manifest_files(serving).items()}
+                known = {content: serving / "dags" / path for path, content in _manifest_files(serving).items()}
             except (OSError, ValueError, KeyError, TypeError):
                 known = {}
-        missing: dict[str, File] = {}
+        missing: dict[Content, File] = {}
         for file in manifest.files:
-            blob = staging / file.sha256
-            if file.sha256 in missing or (blob.exists() and _sha256_of(blob) == file.sha256):
+            blob = staging / _blob(file.content)
+            if file.content in missing or (blob.exists() and _sha256_of(blob) == file.sha256):
                 continue
             blob.unlink(missing_ok=True)
-            source = known.get(file.sha256)
+            source = known.get(file.content)
             try:
                 if source is None or source.is_symlink() or _sha256_of(source) != file.sha256:
                     raise FileNotFoundError
                 blob.hardlink_to(source)
             except OSError:
-                missing[file.sha256] = file
+                missing[file.content] = file
         return list(missing.values())
 
     def _assemble(self, manifest: Manifest, document: bytes, staging: Path) -> Path:
@@ -269,8 +272,8 @@ class Tree:
         for file in manifest.files:
             target = dags / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            _link(staging / file.sha256, target)
-            target.chmod(0o644)
+            _link(staging / _blob(file.content), target)
+            target.chmod(0o755 if file.executable else 0o644)
             if target.stat().st_size != file.size:  # of two files with equal bytes only one was fetched
                 raise ProtocolError(f"{file.path} is not of the size that the manifest pins")
         (work / "manifest.json").write_bytes(document)
@@ -455,8 +458,16 @@ def _is_build_of(folder: Path, ref: VersionRef) -> bool:
         return False
 
 
-def _manifest_files(folder: Path) -> dict[str, str]:
-    return {f["path"]: f["sha256"] for f in json.loads((folder / "manifest.json").read_bytes())["files"]}
+def _blob(content: Content) -> str:
+    """Its name in staging. Names of one file share their mode, so equal bytes are one file only if both can be run, or none."""
+    return content.sha256 + (".run" if content.executable else "")
+
+
+def _manifest_files(folder: Path) -> dict[str, Content]:
+    return {
+        f["path"]: Content(f["sha256"], f.get("executable", False))
+        for f in json.loads((folder / "manifest.json").read_bytes())["files"]
+    }
 
 
 def _sha256_of(path: Path) -> str:

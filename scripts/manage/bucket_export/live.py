@@ -64,6 +64,8 @@ def _write(folder: Folder, environment: str, package: str, version: Version, new
         target = root / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder.file(file.sha256), target)
+        if file.executable:
+            target.chmod(0o700)
     return True
 
 

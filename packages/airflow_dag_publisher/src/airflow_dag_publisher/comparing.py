@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import dag_package
 import dag_protocol as protocol
 from dag_package import Session
-from dag_protocol import File
+from dag_protocol import Content, File
 
 Read = Callable[[str], bytes]
 
@@ -19,7 +20,9 @@ class Difference:
     """Files by what happened to them."""
 
     added: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)  # their bytes
+    executable: list[str] = field(default_factory=list)  # can be run now
+    not_executable: list[str] = field(default_factory=list)  # cannot be run any more
     removed: list[str] = field(default_factory=list)
 
 
@@ -34,11 +37,14 @@ class Drift:
     damage: str = ""  # of pointer or manifest
 
 
-def compare(before: Mapping[str, str], after: Mapping[str, str]) -> Difference:
-    """Compare two sets of files, given as SHA-256 by path."""
+def compare(before: Mapping[str, Content], after: Mapping[str, Content]) -> Difference:
+    """Compare two sets of files."""
+    both = after.keys() & before.keys()
     return Difference(
         added=sorted(after.keys() - before.keys()),
-        changed=sorted(p for p in after.keys() & before.keys() if after[p] != before[p]),
+        changed=sorted(p for p in both if after[p].sha256 != before[p].sha256),
+        executable=sorted(p for p in both if after[p].executable > before[p].executable),
+        not_executable=sorted(p for p in both if after[p].executable < before[p].executable),
         removed=sorted(before.keys() - after.keys()),
     )
 
@@ -50,9 +56,9 @@ def drift(session: Session) -> Drift:
     return Drift(sorted(found.edits), found.refused, list(found.deleted), sorted(found.orphans), live.damage)
 
 
-def digests(files: Mapping[str, File]) -> dict[str, str]:
-    """SHA-256 by path."""
-    return {path: file.sha256 for path, file in files.items()}
+def contents(files: Mapping[str, File]) -> dict[str, Content]:
+    """What a reader sees, by path."""
+    return {path: file.content for path, file in files.items()}
 
 
 def reader(session: Session, files: Mapping[str, File]) -> Read:
@@ -65,6 +71,11 @@ def reader(session: Session, files: Mapping[str, File]) -> Read:
         return session.store.get(session.prefix + path, protocol.max_bytes(path), file.version_id)[0]
 
     return read
+
+
+def local_reader(files: Mapping[str, Path]) -> Read:
+    """A function that reads the author's files; a file that is not there is empty."""
+    return lambda path: files[path].read_bytes() if path in files else b""
 
 
 def patch(difference: Difference, before: Read, after: Read, names: tuple[str, str]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dag_package as package_
 import dag_protocol as protocol
 from dag_package import Live, Session, Survey
-from dag_protocol import File, Manifest, ProtocolError
+from dag_protocol import Content, File, Manifest, ProtocolError
 from dag_store import Conflict, Missing, StoreError
 
 ATTEMPTS = 10  # each but the first follows a write of somebody else's
@@ -22,11 +22,19 @@ class Wanted:
         sha256: of the bytes.
         size: in bytes.
         load: returns the bytes; called only when they must be sent.
+        executable: whether it can be run; None: as in the live version, since the file system does not say.
     """
 
     sha256: str
     size: int
     load: Callable[[], bytes]
+    executable: bool | None = False
+
+    def is_executable(self, live: File | None) -> bool:
+        """Whether it can be run, given the file that is live."""
+        if self.executable is None:
+            return live is not None and live.executable
+        return self.executable
 
 
 @dataclass
@@ -158,7 +166,8 @@ def _is_live(live: Live, found: Survey, files: Mapping[str, Wanted]) -> bool:
         and live.etag is not None
         and not live.damage
         and not live.removed
-        and {p: w.sha256 for p, w in files.items()} == {p: f.sha256 for p, f in pinned.items()}
+        and {p: Content(w.sha256, w.is_executable(pinned.get(p))) for p, w in files.items()}
+        == {p: f.content for p, f in pinned.items()}
         and {p: s.version_id for p, s in found.stored.items()} == {p: f.version_id for p, f in pinned.items()}
     )
 
@@ -172,10 +181,11 @@ def _send(
 
     def send(item: tuple[str, Wanted]) -> File:
         path, want = item
+        runs = want.is_executable(pinned.get(path))
         current = found.stored.get(path)
         for file in (pinned.get(path), mine.get(path)):
             if file and current and current.version_id == file.version_id and file.sha256 == want.sha256:
-                return file
+                return replace(file, executable=runs)
         data = want.load()
         if protocol.sha256(data) != want.sha256:
             raise ProtocolError(f"{path}: changed while it was being published; run the command again")
@@ -185,7 +195,7 @@ def _send(
             )
         except (Conflict, Missing):
             raise _Moved from None
-        mine[path] = File(path, stored.version_id, stored.etag, stored.size, want.sha256)
+        mine[path] = File(path, stored.version_id, stored.etag, stored.size, want.sha256, runs)
         outcome.sent.append(path)
         progress(path, want.size)
         return mine[path]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 import dag_package as package_
 import dag_protocol as protocol
@@ -78,11 +79,11 @@ def _versions_before(session: Session, live: Live) -> Iterator[Manifest]:
     start = live.manifest
     if start.kind == "rollback" and start.of:
         start = find_version(session, live, start.of)
-    served = {path: file.sha256 for path, file in live.manifest.by_path.items()}
+    served = {path: file.content for path, file in live.manifest.by_path.items()}
     found = False
     while start.previous is not None:
         start = package_.read_manifest(session, start.previous)
-        if {path: file.sha256 for path, file in start.by_path.items()} != served:
+        if {path: file.content for path, file in start.by_path.items()} != served:
             found = True
             yield start
     if not found:
@@ -118,4 +119,4 @@ def contents(session: Session, files: Mapping[str, File]) -> dict[str, Wanted]:
             ) from None
         return data
 
-    return {path: Wanted(file.sha256, file.size, lambda file=file: load(file)) for path, file in files.items()}  # type: ignore[misc]
+    return {p: Wanted(f.sha256, f.size, partial(load, f), f.executable) for p, f in files.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,6 +18,7 @@ from .errors import Exit, Failure
 from .publishing import Wanted
 from .validate import collect
 
+KNOWS_EXECUTABLE = os.name != "nt"  # Windows has no such bit: there it stays as it is in the live version
 CI_COMMITS = ("GITHUB_SHA", "CI_COMMIT_SHA", "BUILD_SOURCEVERSION", "BITBUCKET_COMMIT", "GIT_COMMIT")
 
 
@@ -51,13 +53,14 @@ def wanted(files: Mapping[str, Path]) -> dict[str, Wanted]:
     protocol.check_paths(files)
     for path, file in files.items():
         try:
-            size = file.stat().st_size
-            protocol.check_sizes({path: size})
+            status = file.stat()
+            protocol.check_sizes({path: status.st_size})
             data = file.read_bytes()
         except OSError as error:
             raise ProtocolError(f"{file} cannot be read: {error.strerror}") from None
         protocol.check_content(path, data)
-        result[path] = Wanted(protocol.sha256(data), len(data), partial(file.read_bytes))
+        runs = bool(status.st_mode & stat.S_IXUSR) if KNOWS_EXECUTABLE else None
+        result[path] = Wanted(protocol.sha256(data), len(data), partial(file.read_bytes), runs)
     return result
 
 

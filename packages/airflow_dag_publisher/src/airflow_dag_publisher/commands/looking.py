@@ -11,7 +11,7 @@ import click
 
 import dag_package
 import dag_protocol as protocol
-from dag_protocol import Manifest, ProtocolError
+from dag_protocol import Content, Manifest, ProtocolError
 from dag_store import Missing
 
 from .. import comparing, store_check, working_copy
@@ -110,16 +110,14 @@ def diff(place: Place, versions: tuple[str, ...], dags_dir: Path | None, patch: 
     if dags_dir:
         files = collected((), dags_dir)
         before, names = live.files, ("live", "local")
-        after, read_after = (
-            {p: w.sha256 for p, w in working_copy.wanted(files).items()},
-            lambda p: files[p].read_bytes() if p in files else b"",
-        )
+        after = {p: Content(w.sha256, w.is_executable(before.get(p))) for p, w in working_copy.wanted(files).items()}
+        read_after = comparing.local_reader(files)
     else:
         first, second = [find_version(session, live, v) for v in versions] + [live.manifest][: 2 - len(versions)]
         assert first and second
         before, names = first.by_path, (first.version, second.version)
-        after, read_after = comparing.digests(second.by_path), comparing.reader(session, second.by_path)
-    difference = comparing.compare(comparing.digests(before), after)
+        after, read_after = comparing.contents(second.by_path), comparing.reader(session, second.by_path)
+    difference = comparing.compare(comparing.contents(before), after)
     lines = comparing.patch(difference, comparing.reader(session, before), read_after, names) if patch else None
     print_difference(place, difference, lines)
 
@@ -179,9 +177,9 @@ def print_versions(
 
 def print_version(place: Place, manifest: Manifest, state: str) -> None:
     """One version with its files."""
-    table = table_of("file", "bytes", "sha256", "version id")
+    table = table_of("file", "mode", "bytes", "sha256", "version id")
     for f in manifest.files:
-        table.add_row(f.path, f"{f.size:,}", f.sha256[:12], f.version_id)
+        table.add_row(f.path, "0755" if f.executable else "0644", f"{f.size:,}", f.sha256[:12], f.version_id)
     facts = [("version", f"{manifest.version} ({state})"), ("kind", kind_of(manifest)), ("created", manifest.created),
              ("by", manifest.publisher), ("source", manifest.source),
              ("previous", manifest.previous.version if manifest.previous else "")]  # fmt: skip
@@ -199,7 +197,8 @@ def print_packages(place: Place, rows: list[dict[str, str | None]]) -> None:
 
 def print_difference(place: Place, difference: comparing.Difference, patch: str | None) -> None:
     """Files that differ, and with a patch their lines."""
-    lines = [f"{what:<8} {path}" for what, paths in asdict(difference).items() for path in paths] or ["no difference"]
+    lines = [f"{what.replace('_', ' '):<8} {p}" for what, paths in asdict(difference).items() for p in paths]
+    lines = lines or ["no difference"]
     place.print(asdict(difference), *lines, *([patch] if patch is not None else []))
 
 
