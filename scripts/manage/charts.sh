@@ -3,6 +3,9 @@
 
 namespace=airflow version='' chart_digest=''
 
+# shellcheck source=scripts/manage/secrets.sh
+source "$top/scripts/manage/secrets.sh"
+
 layers() { (cd "$top" && python3 -m scripts.manage.layers "$@"); }
 
 renders() { (cd "$top" && python3 -m scripts.manage.renders "$@"); }
@@ -75,6 +78,7 @@ diff() {
   say_where
   template_all
   reach
+  check_deployed
   local release file place changed=0
   if ! is_namespace "$namespace"; then
     echo "the namespace $namespace is not there: everything that 'manage.sh render $env' prints would be made"
@@ -120,6 +124,7 @@ status() {
   need kubectl "install it"
   say_where
   reach
+  check_deployed
   helm list --namespace "$namespace" --all
   kubectl get deployments,statefulsets,jobs,pods --namespace "$namespace"
   kubectl get resourcequota --namespace etl-jobs
@@ -132,6 +137,8 @@ deploy() {
   need openssl "install it"
   say_where
   reach
+  check_deployed
+  check_secrets
   confirm
   local ours airflow
   ours=$(revision airflow-platform)
@@ -154,6 +161,21 @@ reach() {
   said=$(kubectl version 2>&1 >/dev/null) || fail 1 "the cluster of context ${context:-$(kubectl config current-context 2>/dev/null || echo none)} does not answer; name another with --context, or another file in KUBECONFIG${said:+ (kubectl: ${said##*$'\n'})}."
 }
 
+# Each release of ours has its environment among its values. Another one's would be replaced: its secrets, roles and
+# databases would stay and fit no more.
+check_deployed() {
+  local listed there
+  listed=$(releases airflow-platform)
+  [[ -n $listed ]] || return 0
+  there=$(helm get values airflow-platform --namespace "$namespace" --output json | renders environment) \
+    || fail 1 "which environment is deployed in $namespace cannot be read; nothing was changed."
+  [[ -z $there || $there == "$env" ]] || fail 2 "the cluster of context ${context:-$(kubectl config current-context 2>/dev/null || echo none)} has environment $there, not $env; nothing was touched. Name $env's cluster with --context; if $env shall take the place of $there, first take that one out: helm uninstall airflow airflow-platform --namespace $namespace, and delete its secrets $(secrets | tr ' ' ',')."
+}
+
+releases() { # NAME: it, if there is one of that name
+  helm list --namespace "$namespace" --all --filter "^$1\$" --short || fail 1 "the releases in $namespace cannot be read; nothing was changed."
+}
+
 confirm() {
   local answer
   [[ $ask == yes ]] || return 0
@@ -164,7 +186,7 @@ confirm() {
 # The revision that a failed upgrade goes back to: a number, `none` where there is no such release, nothing where it never was well.
 revision() { # RELEASE
   local listed
-  listed=$(helm list --namespace "$namespace" --all --filter "^$1\$" --short) || fail 1 "the releases in $namespace cannot be read; nothing was changed."
+  listed=$(releases "$1")
   [[ -n $listed ]] || { echo none; return; }
   helm history "$1" --namespace "$namespace" --output json | renders deployed || fail 1 "the history of $1 cannot be read; nothing was changed."
 }
@@ -196,46 +218,6 @@ namespace_line() { echo "kubectl create namespace $namespace"; }
 # A finished Job cannot be changed, and its time to live may not be over.
 finished_jobs_line() {
   echo "kubectl delete jobs --namespace $namespace --selector 'release=airflow,component in (run-airflow-migrations, create-user-job)' --ignore-not-found"
-}
-
-secrets() {
-  echo airflow-keys airflow-admin airflow-database
-  [[ $executor != celery ]] || echo airflow-broker
-  [[ " $options " != *" flower "* ]] || echo airflow-flower
-}
-
-# Each line can be run by hand. Contents go through files, so that no process list shows them; `create` never overwrites.
-secret_line() { # NAME
-  local create="kubectl create secret generic $1 --namespace $namespace"
-  case $1 in
-    airflow-keys) echo "$create --from-file=fernet-key=<(openssl rand -base64 32 | tr '+/' '-_' | tr -d '[:space:]') --from-file=api-secret-key=<(openssl rand -hex 32 | tr -d '[:space:]') --from-file=jwt-secret=<(openssl rand -hex 64 | tr -d '[:space:]')" ;;
-    airflow-admin) echo "$create --from-literal=username=admin --from-file=password=<(openssl rand -hex 16 | tr -d '[:space:]')" ;;
-    airflow-broker) echo "password=\$(openssl rand -hex 24) && $create --from-file=password=<(printf %s \"\$password\") --from-file=connection=<(printf 'redis://:%s@airflow-redis:6379/0' \"\$password\")" ;;
-    airflow-flower) echo "$create --from-file=basicAuth=<(printf flower:; openssl rand -hex 16 | tr -d '[:space:]')" ;;
-    airflow-database)
-      if [[ $platform == pi ]]; then
-        echo "password=\$(openssl rand -hex 24) && $create --from-file=postgres-password=<(printf %s \"\$password\") --from-file=connection=<(printf 'postgresql://postgres:%s@airflow-postgresql.$namespace:5432/postgres' \"\$password\")"
-      else
-        echo "python3 -m scripts.manage.database_secret | kubectl create --namespace $namespace --filename -"
-      fi
-      ;;
-  esac
-}
-
-make_secrets() {
-  local name missing=()
-  for name in $(secrets); do
-    kubectl get secret "$name" --namespace "$namespace" >/dev/null 2>&1 || missing+=("$name")
-  done
-  if [[ " ${missing[*]} " == *" airflow-database "* && $platform == cloud && -z ${AIRFLOW_DATABASE_URL-} ]]; then
-    fail 2 "the secret airflow-database is not there; set AIRFLOW_DATABASE_URL=postgresql://user:password@host:5432/database once, and deploy makes it."
-  fi
-  if [[ " ${missing[*]} " == *" airflow-keys "* ]] && kubectl get secret airflow-fernet-key --namespace "$namespace" >/dev/null 2>&1; then
-    fail 2 "a release with the chart's own fernet key is there (secret airflow-fernet-key), and with another key its stored connections cannot be read; make airflow-keys of it first: docs/how-to/from-the-incident.md, $([[ $platform == cloud ]] && echo "from any other release" || echo "step 4")."
-  fi
-  for name in "${missing[@]}"; do
-    run "$(secret_line "$name")" >&2 || fail 1 "the secret $name could not be made; nothing was deployed."
-  done
 }
 
 # Bash; `create` fails where a secret is there already, and that is right.

@@ -1,4 +1,4 @@
-"""What manage.sh reads out of what Helm prints: what a render lacks that another had, what of it lasts, which revision is deployed."""
+"""What manage.sh reads out of what Helm prints: what a render lacks that another had, what of it lasts, which revision and environment are deployed."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ def deployed() -> None:
     """Print the revision that is deployed, from `helm history --output json` on standard input; nothing if none is."""
     well = [entry["revision"] for entry in json.load(sys.stdin) if entry["status"] == "deployed"]
     click.echo(max(well, default=""))
+
+
+@main.command()
+def environment() -> None:
+    """Print the environment of a release of ours, from `helm get values --output json` on standard input."""
+    click.echo((json.load(sys.stdin) or {}).get("environment", ""))
 
 
 @main.command()

@@ -417,3 +417,62 @@ def test_a_first_deploy_that_fails_leaves_nothing_behind(operator: Operator) -> 
         "airflow",
         "airflow-platform",
     ]
+
+
+@needs_archive
+@pytest.mark.parametrize("words", [("deploy", "pi", "--yes"), ("diff", "pi"), ("status", "pi")])
+def test_another_environment_in_the_cluster_is_not_touched(operator: Operator, words: tuple[str, ...]) -> None:
+    """`deploy pi` replaced a running dev without a word, and kept its secret, which has no password for PostgreSQL."""
+    done = operator(*words, HISTORY=HISTORY, DEPLOYED="dev")
+    assert (done.returncode, done.stdout) == (2, "")
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(
+        "manage.sh: the cluster of context test-cluster has environment dev, not pi; nothing was touched."
+    )
+    assert "--context" in said and "helm uninstall airflow airflow-platform --namespace airflow" in said
+    changes = (" upgrade ", " create ", " delete ", " rollback ", " uninstall ")
+    assert not [call for call in operator.calls if any(change in f" {call} " for change in changes)]
+
+
+@needs_archive
+@pytest.mark.parametrize("words", [("deploy", "pi", "--yes"), ("diff", "pi"), ("status", "pi")])
+@pytest.mark.parametrize("fails", ["get values", "list --namespace"])
+def test_which_environment_it_is_must_be_readable(operator: Operator, words: tuple[str, ...], fails: str) -> None:
+    done = operator(*words, HISTORY=HISTORY, DEPLOYED="pi", FAILS=fails)
+    assert done.returncode == 1 and "cannot be read; nothing was changed." in done.stderr
+
+
+@needs_archive
+def test_a_secret_that_lacks_a_key_stops_before_anything_is_touched(operator: Operator) -> None:
+    """Pods would wait for it until the deploy's time is over."""
+    keys = "fernet-key api-secret-key jwt-secret username password connection"
+    done = operator("deploy", "pi", "--yes", SECRETS="airflow-keys airflow-database", KEYS=keys, NAMESPACE="gone")
+    assert done.returncode == 2
+    assert (
+        "pods of pi read keys that secrets in airflow lack: airflow-database has no postgres-password; nothing"
+        in done.stderr
+    )
+    assert not [call for call in operator.calls if "create" in call or "upgrade" in call]
+
+
+@needs_archive
+@pytest.mark.parametrize("env", ["dev", "pi"])
+def test_the_keys_that_are_asked_for_are_those_that_pods_read(operator: Operator, env: str) -> None:
+    """No list of its own: the inventory has what pods read."""
+    inventory = (ROOT / "tests/render/inventory" / f"{env}.yaml").read_text()
+    read = set(re.findall(r"from secret (airflow-(?:keys|admin|database))/(\S+?)(?=[,\s\]])", inventory))
+    assert len(read) >= 6
+    outputs = OUTPUTS if env == "dev" else ()
+    done = operator(
+        "deploy", env, "--yes", *outputs, SECRETS="airflow-keys airflow-admin airflow-database", KEYS="other"
+    )
+    assert done.returncode == 2
+    lacks = {name: re.search(rf"{name} has no ([^,;]*)", done.stderr) for name, _ in read}
+    assert {(name, key) for name, found in lacks.items() if found for key in found[1].split()} >= read
+
+
+@needs_archive
+def test_a_wrong_database_url_touches_nothing(operator: Operator) -> None:
+    done = operator("deploy", "dev", "--yes", *OUTPUTS, AIRFLOW_DATABASE_URL="mysql://x", NAMESPACE="gone")
+    assert done.returncode == 1 and done.stderr.endswith("manage.sh: nothing was touched.\n")
+    assert not [call for call in operator.calls if "create" in call]
