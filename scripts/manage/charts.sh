@@ -169,7 +169,7 @@ check_deployed() {
   [[ -n $listed ]] || return 0
   there=$(helm get values airflow-platform --namespace "$namespace" --output json | renders environment) \
     || fail 1 "which environment is deployed in $namespace cannot be read; nothing was changed."
-  [[ -z $there || $there == "$env" ]] || fail 2 "the cluster of context ${context:-$(kubectl config current-context 2>/dev/null || echo none)} has environment $there, not $env; nothing was touched. Name $env's cluster with --context; if $env shall take the place of $there, first take that one out: helm uninstall airflow airflow-platform --namespace $namespace, and delete its secrets $(secrets | tr ' ' ',')."
+  [[ -z $there || $there == "$env" ]] || fail 2 "the cluster of context ${context:-$(kubectl config current-context 2>/dev/null || echo none)} has environment $there, not $env; nothing was touched. Name $env's cluster with --context; if $env shall take the place of $there, take that one out first: docs/how-to/deploy.md."
 }
 
 releases() { # NAME: it, if there is one of that name

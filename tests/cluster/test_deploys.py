@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def test_an_environment_comes_stays_the_same_and_goes(cluster: Cluster, env: str
     place, empty = Deployment(cluster, env, tmp_path), contents(cluster)
     comes(place)
     stays_the_same(place)
+    keeps_others_out(place)
     goes(place, empty)
 
 
@@ -102,6 +104,7 @@ def test_our_version_before_goes_on_to_this_one_and_back(cluster: Cluster, env: 
     old = written(contents(cluster), *FOLLOWING)
     comes(place)
     stays_the_same(place)
+    keeps_others_out(place)
     new = written(contents(cluster), *FOLLOWING)
     claims = cluster.objects("persistentvolumeclaims")
 
@@ -138,6 +141,15 @@ def stays_the_same(place: Deployment) -> None:
     place.deploy()
     assert unnamed(changes(before, contents(place.cluster))) == set(AGAIN)
     assert pods(place.cluster) == running, "no pod was restarted"
+
+
+def keeps_others_out(place: Deployment) -> None:
+    """`deploy pi` replaced a running dev, and kept its secrets."""
+    before = contents(place.cluster)
+    other = replace(place, env="dev" if place.env == "pi" else "pi")
+    refused = other.deploy(check=False)
+    assert refused.returncode == 2 and f"has environment {place.env}, not {other.env}" in refused.stderr
+    assert changes(before, contents(place.cluster)) == set()
 
 
 def goes(place: Deployment, empty: Contents) -> None:
