@@ -22,6 +22,7 @@ import yaml
 from scripts.local.parent import end_with_parent
 from scripts.pinned import ROOT
 
+FILES = ROOT / "charts" / "airflow-platform" / "files"
 AIRFLOW = Path(sys.executable).with_name("airflow")
 
 
@@ -65,6 +66,8 @@ class Airflow:
         self.url = database_url or f"sqlite:///{home}/airflow.db"
         home.mkdir(parents=True, exist_ok=True)
         dags.mkdir(parents=True, exist_ok=True)
+        (home / "config").mkdir(exist_ok=True)  # on Airflow's path, as in the pods
+        shutil.copy(FILES / "pod_address.py", home / "config")
         self.environment = {
             "PATH": f"{AIRFLOW.parent}:{os.environ['PATH']}",
             "HOME": str(home),

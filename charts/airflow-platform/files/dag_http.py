@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 IDLE_SECONDS = 10.0  # then a connection that asks nothing is closed
@@ -21,10 +23,17 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, address: tuple[Any, ...], family: socket.AddressFamily, handler: type) -> None:
         self._open: dict[Any, None] = {}
         self._lock = threading.Lock()
-        super().__init__(*args)
+        self.address_family = family
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """See socketserver. http.server's own would ask DNS for this machine's name."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # `::` is IPv4 too
+        TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """See socketserver."""
@@ -52,11 +61,26 @@ def _end(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
+def listen(bind: str, handler: type) -> Server:
+    """A server on an address like `:9101`, which is every address of the pod, IPv6 and IPv4. Raises OSError, ValueError."""
+    host, _, port = bind.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if host:
+        family, _, _, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return Server(address, family, handler)
+    try:
+        return Server(("::", int(port)), socket.AF_INET6, handler)
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):  # nodes without IPv6
+            raise
+        return Server(("", int(port)), socket.AF_INET, handler)
+
+
 def serve(bind: str, answers: Mapping[str, Answer]) -> Server:
     """Serve each path in a thread. Raises OSError, ValueError.
 
     Args:
-        bind: an address like `:9101`.
+        bind: an address like `:9101`, `127.0.0.1:9101` or `[::1]:9101`.
         answers: by path.
     """
     paths = ", ".join(answers)
@@ -74,7 +98,6 @@ def serve(bind: str, answers: Mapping[str, Answer]) -> Server:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    host, _, port = bind.rpartition(":")
-    server = Server((host, int(port)), Handler)
+    server = listen(bind, Handler)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server

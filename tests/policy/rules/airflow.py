@@ -102,7 +102,7 @@ def postgresql_and_airflow_have_one_secret(case: Case, inventory: Inventory) -> 
 def airflow_is_set_up_for_where_it_runs(case: Case, inventory: Inventory) -> Iterator[str]:
     """Logs outlive the pod in the cloud and are found while it lives; a lost node is no failed task; links lead home."""
     wanted = {
-        ("core", "hostname_callable"): "airflow.utils.net.get_host_ip_address",
+        ("core", "hostname_callable"): "pod_address.for_urls",
         ("core", "execution_api_server_url"): "http://airflow-api-server:8080/execution/",
     }
     if case.of("platform") == "cloud":

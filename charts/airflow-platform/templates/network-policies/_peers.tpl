@@ -14,6 +14,7 @@ internet:
   {{- end }}
 pod-identity:
   - ipBlock: {cidr: 169.254.170.23/32}
+  - ipBlock: {cidr: "fd00:ec2::23/128"}
 dns: # CoreDNS in whatever namespace; NodeLocal DNS (169.254.20.10) and a VPC's resolver are no pods. No public server.
   - namespaceSelector: {}
   - ipBlock: {cidr: 10.0.0.0/8}
@@ -34,10 +35,11 @@ dns: # CoreDNS in whatever namespace; NodeLocal DNS (169.254.20.10) and a VPC's 
 {{- end }}
 {{- end }}
 
-{{/* Peers that are addresses; all of them is without the node's metadata. */}}
+{{/* Peers that are addresses; all of them, and all private ones, are without the node's metadata. */}}
 {{- define "airflow-platform.cidrs" }}
+{{- $metadata := dict "0.0.0.0/0" "169.254.169.254/32" "::/0" "fd00:ec2::254/128" "fc00::/7" "fd00:ec2::254/128" }}
 {{- range . }}
-- ipBlock: {cidr: {{ . | quote }}{{ if eq . "0.0.0.0/0" }}, except: [169.254.169.254/32]{{ end }}}
+- ipBlock: {cidr: {{ . | quote }}{{ with get $metadata . }}, except: [{{ . | quote }}]{{ end }}}
 {{- end }}
 {{- end }}
 
