@@ -33,8 +33,12 @@ def validate_repository(folder: Path, sub_path: str, no_dags: bool, output: str,
     """
     others = options.pop("others")
 
-    def validate(package: str, files: Mapping[str, Path], beside: Collection[str]) -> Report:
-        return validated(package, dict(files), (), others=(*beside, *others), inner="", **options)
+    def validate(
+        package: str, files: Mapping[str, Path], parsed_files: Collection[str], beside: Collection[str]
+    ) -> Report:
+        return validated(
+            package, dict(files), (), others=(*beside, *others), inner="", parsed_files=parsed_files, **options
+        )
 
     try:
         report = check_repository(folder, sub_path, None if no_dags else validate)

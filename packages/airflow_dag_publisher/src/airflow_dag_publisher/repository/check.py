@@ -8,22 +8,14 @@ from pathlib import Path, PurePosixPath
 
 from ..validate import Code, Finding, Report
 from ..validate.files import is_wanted
-from .contents import check_contents
+from .contents import check_contents, find_dag_files
 from .listing import read_tree
-from .packages import (
-    by_folder,
-    check_every_name,
-    check_loose_files,
-    check_package_names,
-    is_package_name,
-    others,
-    with_dags,
-)  # fmt: skip
+from .packages import by_folder, check_folders, folder_of, is_package_name, others
 from .report import RepositoryReport
 from .tree import Broken, Outside, Tree
 from .walk import walk_dags
 
-Validate = Callable[[str, Mapping[str, Path], Collection[str]], Report]
+Validate = Callable[[str, Mapping[str, Path], Collection[str], Collection[str]], Report]
 
 # Told of every file in the DAGs folder already.
 _TOLD = {Code.UNSAFE_NAME, Code.NAME_CLASH, Code.FILE_SIZE, Code.ZIP_ARCHIVE, Code.IGNORE_FILE, Code.PACKAGE_NAME}
@@ -35,8 +27,8 @@ def check_repository(folder: Path, sub_path: str = "", validate: Validate | None
     Args:
         folder: the repository, or a folder in it.
         sub_path: the DAGs folder below `folder`, as `dags.gitSync.subPath`.
-        validate: checks a package, from its name, its files by their path in its folder, and the packages beside it;
-            without it the DAGs are left out.
+        validate: checks a package, from its name, its files by their path in its folder, those of them that Airflow parses,
+            and the names of the packages beside it; without it the DAGs are left out.
 
     Raises:
         OSError: something cannot be read, or is not there.
@@ -45,22 +37,13 @@ def check_repository(folder: Path, sub_path: str = "", validate: Validate | None
     tree, inside, by_git = read_tree(folder)
     walked = walk_dags(tree, _base(tree, inside, folder, sub_path))
     files = {path: tree.top / real for path, real in walked.files.items()}
-    folders = by_folder(files)
-    parsed = with_dags(folders)
-    packages = parsed - {""}
-    findings = [*walked.findings, *check_contents(files), *check_every_name(folders)]
-    findings += [*check_package_names(folders, packages), *check_loose_files(folders.get("", {}))]
-    if not parsed:
-        findings.append(Finding("", 1, Code.NO_DAG, "has no file that Airflow parses, so all DAGs would go; see that it is the right folder, and what is ignored"))
-    reports = []
-    for package in sorted(packages) if validate else ():
-        if validate and is_package_name(package):
-            refused = {f.path for f in findings if f.code == Code.UNSAFE_NAME}
-            report = validate(package, _in_package(package, folders[package], refused), others(folders))
-            findings += _in_repository(report)
-            reports.append(replace(report, findings=()))
+    dag_files = find_dag_files(files)
+    findings = [*walked.findings, *check_contents(files), *check_folders(files, dag_files)]
+    reports = list(_validated(files, dag_files, findings, validate)) if validate else []
+    findings += [finding for report in reports for finding in _in_repository(report)]
     told = sorted({replace(f, path=(PurePosixPath(sub_path) / f.path).as_posix()) for f in findings})
-    return RepositoryReport(str(folder / sub_path), tuple(told), tuple(reports), _note(by_git, reports, validate))
+    packages = tuple(replace(report, findings=()) for report in reports)
+    return RepositoryReport(str(folder / sub_path), tuple(told), packages, _note(by_git, reports, validate))
 
 
 def _base(tree: Tree, inside: str, folder: Path, sub_path: str) -> str:
@@ -74,10 +57,17 @@ def _base(tree: Tree, inside: str, folder: Path, sub_path: str) -> str:
     return base
 
 
-def _in_package(package: str, files: Mapping[str, Path], refused: Collection[str]) -> dict[str, Path]:
-    """A package's files by their path in its folder."""
-    below = {path.removeprefix(f"{package}/"): file for path, file in files.items() if path not in refused}
-    return {path: file for path, file in below.items() if is_wanted(PurePosixPath(path))}
+def _validated(
+    files: Mapping[str, Path], dag_files: Collection[str], findings: Collection[Finding], validate: Validate
+) -> Iterator[Report]:
+    """The report of each folder with DAGs that has a package's name. Files that delivery cannot take by name are left out."""
+    unsafe = {f.path for f in findings if f.code == Code.UNSAFE_NAME}
+    folders = by_folder({path: file for path, file in files.items() if path not in unsafe})
+    for package in sorted(filter(is_package_name, {folder_of(path) for path in dag_files})):
+        below = {path.removeprefix(f"{package}/"): file for path, file in folders[package].items()}
+        wanted = {path: file for path, file in below.items() if is_wanted(PurePosixPath(path))}
+        parsed = {path for path in wanted if f"{package}/{path}" in dag_files}
+        yield validate(package, wanted, parsed, others(folders))
 
 
 def _in_repository(report: Report) -> Iterator[Finding]:

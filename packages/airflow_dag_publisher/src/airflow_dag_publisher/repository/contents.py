@@ -9,7 +9,7 @@ from pathlib import Path
 import dag_protocol as protocol
 
 from ..validate import Code, Finding
-from ..validate.files import Refused, dag_candidates, from_protocol, read_file, too_big
+from ..validate.files import Refused, dag_candidates, from_protocol, mentions_dags, read_file, too_big
 
 
 def check_contents(files: Mapping[str, Path]) -> Iterator[Finding]:
@@ -35,8 +35,8 @@ def _check_other(path: str, file: Path) -> Iterator[Finding]:
         yield from_protocol(path, Code.ZIP_ARCHIVE, error)
 
 
-def dag_files(files: Mapping[str, Path]) -> set[str]:
-    """Return those that Airflow parses. `files` have the ignore files that hold for them, by paths below the DAGs folder."""
+def find_dag_files(files: Mapping[str, Path]) -> set[str]:
+    """Return those that Airflow parses. `files` are all in the DAGs folder, by their path in it."""
     return dag_candidates({path: data for path, file in files.items() if (data := _read(path, file)) is not None})
 
 
@@ -47,7 +47,8 @@ def _read(path: str, file: Path) -> bytes | None:
             return read_file(path, file)
         if path.lower().endswith(".py"):
             with file.open("rb") as stream:
-                return stream.read(protocol.MAX_PYTHON_BYTES)
+                data = stream.read(protocol.MAX_PYTHON_BYTES)
+            return data if mentions_dags(data) else None  # thousands need not be held
     except (OSError, Refused):
         pass
     return None

@@ -37,8 +37,10 @@ def read_tree(folder: Path) -> tuple[Tree, str, bool]:
         OSError: the folder, or something in it, cannot be read.
     """
     folder = folder.resolve(strict=True)
-    top = next((place for place in (folder, *folder.parents) if os.path.lexists(place / ".git")), folder)
-    inside = folder.relative_to(top).as_posix().removeprefix(".")
+    top = next((place for place in (folder, *folder.parents) if os.path.lexists(place / ".git")), None)
+    if top is None:
+        return _of_disk(folder).tree(folder), "", False
+    inside = "" if top == folder else folder.relative_to(top).as_posix()
     listed = _index(top)
     if listed is None:
         return _of_disk(top).tree(top), inside, False

@@ -36,6 +36,7 @@ def validate_package(
     kept_ids: Collection[str] = (),
     limits: Limits | None = None,
     inner: str = "dags",
+    parsed_files: Collection[str] | None = None,
 ) -> Report:
     """Check a package and tell everything that is wrong with it at once.
 
@@ -49,6 +50,7 @@ def validate_package(
         kept_ids: DAG ids that the environment lists by exact name, so that they may stay without the package's prefix.
         limits: what the parse may use.
         inner: the folder in the package's own that `files` are in; empty: the package's own.
+        parsed_files: those of `files` that Airflow parses, where more than the package's own ignore files decide that.
 
     Returns:
         the report; nothing is raised, whatever the files hold.
@@ -57,7 +59,7 @@ def validate_package(
     airflow = None if parse == "never" else airflow_version()
     contents, findings = read_files(package, files)
     findings += [*check_package_name(package, others), *check_interpreter(package, python_version)]
-    candidates = dag_candidates(contents)
+    candidates = dag_candidates(contents) if parsed_files is None else contents.keys() & set(parsed_files)
     sources, refused = _read_sources(contents, python_version)
     findings += refused
 
