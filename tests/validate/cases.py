@@ -71,7 +71,7 @@ def task(imports: str, arguments: str = "") -> dict[str, str | bytes]:
     return {"dag.py": f"{imports}  # <-\n{GOOD}{arguments}"}
 
 
-def _zip() -> bytes:
+def archive() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("a.py", "")
@@ -85,12 +85,13 @@ STATIC = [
     Case(Code.UNSAFE_NAME, {"a b ": "x", "dag.py": GOOD}, "rename it", name="space at the end"),
     Case(Code.NAME_CLASH, {"Notes.md": "x", "dag.py": GOOD, "notes.md": "x"}, "case alone", path="notes.md"),
     Case(Code.FILE_SIZE, {"big.py": b"#" * (512 * 1024 + 1), "dag.py": GOOD}, "524,288 bytes"),
-    Case(Code.ZIP_ARCHIVE, {"book.xlsx": _zip(), "dag.py": GOOD}, "unpack it"),
+    Case(Code.ZIP_ARCHIVE, {"book.xlsx": archive(), "dag.py": GOOD}, "unpack it"),
     Case(Code.IGNORE_FILE, {".airflowignore": "#\nx\n!keep.py  # <-\n", "dag.py": GOOD}, "leave it out", name="negation"),
     Case(Code.IGNORE_FILE, {".airflowignore": "x\\ # y\n", "dag.py": GOOD}, "does not compile", name="backslash before a comment"),
     Case(Code.IGNORE_FILE, {".airflowignore": "[z\u2028-a]\n", "dag.py": GOOD}, "does not compile", name="line of Unicode"),
     Case(Code.IGNORE_FILE, {".airflowignore": "[z-a]\n", "dag.py": GOOD}, "dag-processor", name="range"),
     Case(Code.IGNORE_FILE, {".airflowignore": b"caf\xe9", "dag.py": GOOD}, "UTF-8", name="not utf-8"),
+    Case(Code.IGNORE_FILE, {".airflowignore": b"\xef\xbb\xbfold/\n", "dag.py": GOOD}, "ignores nothing", name="byte order mark"),
     Case(Code.NOT_TEXT, {"dag.py": b"\n# caf\xe9 airflow dag"}, "save it as UTF-8", name="latin-1"),
     Case(Code.NOT_TEXT, {"dag.py": b"x = 1\n\0"}, "NUL", name="nul"),
     Case(Code.SYNTAX, {"dag.py": "def f(:  # <-\n    pass\n"}, "is not Python 3.12"),
@@ -245,5 +246,6 @@ PARSE = [
     ),
 ]
 
-# Shown by tests of their own: they are about the package or the environment.
+# Shown by tests of their own: they are about the package, the environment or a repository.
 ELSEWHERE = {Code.PACKAGE_NAME, Code.PACKAGE_SIZE, Code.PYTHON_VERSION, Code.UNREADABLE, Code.NO_PARSE}
+ELSEWHERE |= {Code.LINKED_FOLDER, Code.BROKEN_LINK, Code.OUTSIDE_LINK, Code.NO_PACKAGE}

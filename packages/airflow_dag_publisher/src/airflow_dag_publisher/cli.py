@@ -9,10 +9,11 @@ import click
 from .commands.author import configmap, publish, validate
 from .commands.going_back import adopt, remove, repair, restore, rollback
 from .commands.looking import check_store, diff, list_, show, versions
+from .commands.repository import validate_repository
 from .errors import Exit
 
 SECTIONS = {
-    "Author": (validate, publish, configmap),
+    "Author": (validate, validate_repository, publish, configmap),
     "Looking": (list_, versions, show, diff, check_store),
     "Going back": (rollback, restore, remove, repair, adopt),
 }

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Console
 
 from .place import Place
 from .publishing import Outcome
-from .validate import Report
+from .validate import Finding, Report
+
+
+def print_findings(findings: Iterable[Finding], console: Console) -> None:
+    """Findings, one a line as an editor takes them."""
+    for finding in findings:
+        label = "" if finding.severity == "error" else "warning: "
+        console.print(f"{finding.path}:{finding.line}: {label}{finding.code} {finding.message}", markup=False)
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Findings, one a line as an editor takes them, and their number."""
-    for finding in report.findings:
-        label = "" if finding.severity == "error" else "warning: "
-        console.print(f"{finding.path}:{finding.line}: {label}{finding.code} {finding.message}", markup=False)
+    """The findings on a package, and their number."""
+    print_findings(report.findings, console)
     console.print(
         f"{report.package}: {len(report.errors)} errors, {len(report.warnings)} warnings, {len(report.dag_ids)} DAGs; {report.note}",
         markup=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,15 @@ def check_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def validated(package: str, files: dict[str, Path], dag_files: tuple[Path, ...], python_version: str, others: tuple[str, ...],
-              kept_ids: tuple[str, ...], parse: bool | None, **_: Any) -> Report:  # fmt: skip
+              kept_ids: tuple[str, ...], parse: bool | None, inner: str = "dags",
+              parsed_files: Collection[str] | None = None, **_: Any) -> Report:  # fmt: skip
     """What is wrong with the files of a package; of the ones beside them nothing is told."""
     how: Parse = "auto" if parse is None else "always" if parse else "never"
     names = [relative_path(f) for f in dag_files]
     beside = {p: f for folder in {dags_folder(f) for f in dag_files} if folder for p, f in collect((), folder).items()}
-    report = validate_package(package, beside | files, python_version, others, how, names, kept_ids)
+    report = validate_package(
+        package, beside | files, python_version, others, how, names, kept_ids, inner=inner, parsed_files=parsed_files
+    )
     # Files that only lie beside the ones asked for make imports true; what is wrong with them is not the question.
     findings = tuple(f for f in report.findings if f.path in files or f.path not in beside)
     return dataclasses.replace(report, findings=findings)

@@ -35,18 +35,22 @@ def validate_package(
     dag_files: Collection[str] = (),
     kept_ids: Collection[str] = (),
     limits: Limits | None = None,
+    inner: str = "dags",
+    parsed_files: Collection[str] | None = None,
 ) -> Report:
     """Check a package and tell everything that is wrong with it at once.
 
     Args:
         package: its name.
-        files: its files, by path relative to its DAGs folder (`collect` makes this).
+        files: its files, by path relative to `inner` (`collect` makes this).
         python_version: Python of the Airflow image.
         other_packages: names of the packages beside it.
         parse: let the Airflow that is installed here parse the files: if there is one, never, or else it is an error.
         dag_files: those of `files` that must define a DAG.
         kept_ids: DAG ids that the environment lists by exact name, so that they may stay without the package's prefix.
         limits: what the parse may use.
+        inner: the folder in the package's own that `files` are in; empty: the package's own.
+        parsed_files: those of `files` that Airflow parses, where more than the package's own ignore files decide that.
 
     Returns:
         the report; nothing is raised, whatever the files hold.
@@ -55,11 +59,11 @@ def validate_package(
     airflow = None if parse == "never" else airflow_version()
     contents, findings = read_files(package, files)
     findings += [*check_package_name(package, others), *check_interpreter(package, python_version)]
-    candidates = dag_candidates(contents)
+    candidates = dag_candidates(contents) if parsed_files is None else contents.keys() & set(parsed_files)
     sources, refused = _read_sources(contents, python_version)
     findings += refused
 
-    rules = ImportRules(package, contents.keys(), candidates, others, airflow is not None)
+    rules = ImportRules(package, contents.keys(), candidates, others, airflow is not None, inner)
     static: list[Dag] = []
     for source in sources:
         found, problems = _check_source(source, rules)
@@ -70,7 +74,7 @@ def validate_package(
     if any(f.code == Code.PACKAGE_NAME for f in findings):  # it names a folder and a module in the parse
         parsed = Parsed(failure="the package's name is not usable")
     else:
-        parsed = _parse(package, contents, readable, airflow, parse, limits or Limits())
+        parsed = _parse(package, contents, readable, airflow, parse, limits or Limits(), inner)
     if parsed.failure and parse == "always":
         findings.append(Finding(package, 1, Code.NO_PARSE, f"could not be parsed: {parsed.failure}"))
     findings += [_with_line(f, static) for f in parsed.findings if not _explained(f, findings)]
@@ -78,7 +82,7 @@ def validate_package(
     dags = [d for d in static if d.path not in parsed.files] + [_with_line(d, static) for d in parsed.dags]
     dags.sort(key=lambda d: (d.path, d.line, d.dag_id))
     findings += check_dags(package, dags, kept_ids)
-    uncertain = set() if not parsed.failure else {s.path for s in sources if _uses_own_code(s, package)} & candidates
+    uncertain = set() if not parsed.failure else {s.path for s in sources if _uses_own_code(s, rules.home)} & candidates
     findings += _check_dags_exist(package, contents, dag_files, dags, {f.path for f in findings} | uncertain)
     ids = {dag.dag_id: dag.path for dag in reversed(dags) if dag.complete}
     return Report(package, tuple(sorted(set(findings))), not parsed.failure, _note(parsed, airflow), ids)
@@ -109,7 +113,13 @@ def _check_source(source: Source, rules: ImportRules) -> tuple[list[Dag], list[F
 
 
 def _parse(
-    package: str, contents: Mapping[str, bytes], readable: set[str], airflow: str | None, parse: Parse, limits: Limits
+    package: str,
+    contents: Mapping[str, bytes],
+    readable: set[str],
+    airflow: str | None,
+    parse: Parse,
+    limits: Limits,
+    inner: str,
 ) -> Parsed:
     if parse == "never":
         return Parsed(failure="the parse was left out")
@@ -117,7 +127,7 @@ def _parse(
         return Parsed(failure="Airflow is not installed here (pip install 'airflow-dag-publisher[airflow]')")
     if not readable:
         return Parsed()
-    return parse_package(package, contents, contents.keys() - readable, limits)
+    return parse_package(package, contents, contents.keys() - readable, limits, inner)
 
 
 def _note(parsed: Parsed, airflow: str | None) -> str:
@@ -153,9 +163,9 @@ def _with_line(item: _Located, static: Iterable[Dag]) -> _Located:
     return replace(item, line=lines.pop()) if len(lines) == 1 else item
 
 
-def _uses_own_code(source: Source, package: str) -> bool:
+def _uses_own_code(source: Source, home: str) -> bool:
     """Whether the file imports the package's own code, which may make DAGs for it."""
-    return any(name.startswith(f"{package}.dags.") for name in source.imported.values())
+    return any(name.startswith(f"{home}.") for name in source.imported.values())
 
 
 def _check_dags_exist(

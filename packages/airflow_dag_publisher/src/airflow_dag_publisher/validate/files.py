@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import pathspec
 
@@ -30,7 +31,7 @@ def collect(dag_files: Iterable[Path] = (), dags_dir: Path | None = None) -> dic
             raise FileNotFoundError(f"{dags_dir} is not a folder")
         for file in sorted(dags_dir.rglob("*")):
             relative = file.relative_to(dags_dir)
-            if not file.is_dir() and _is_wanted(relative):
+            if not file.is_dir() and is_wanted(relative):
                 found[relative.as_posix()] = file
     for file in dag_files:
         path = relative_path(file)
@@ -51,21 +52,22 @@ def relative_path(file: Path) -> str:
     return file.absolute().relative_to(folder).as_posix() if folder else file.name
 
 
-def _is_wanted(relative: Path) -> bool:
+def is_wanted(relative: PurePath) -> bool:
+    """Whether a file below a DAGs folder is part of a package: no hidden one, and no cache of Python's."""
     hidden = any(part.startswith(".") for part in relative.parts if part != protocol.IGNORE_FILE)
     return not hidden and "__pycache__" not in relative.parts and relative.suffix != ".pyc"
 
 
 def read_files(package: str, files: Mapping[str, Path]) -> tuple[dict[str, bytes], list[Finding]]:
     """Read the files that delivery can take; say of the others why it cannot."""
-    findings = list(_check_names(files))
+    findings = list(check_names(files))
     contents: dict[str, bytes] = {}
     for path in sorted(files.keys() - {f.path for f in findings if f.code == Code.UNSAFE_NAME}):
         try:
-            contents[path] = _read(path, files[path])
+            contents[path] = read_file(path, files[path])
         except OSError as error:
             findings.append(Finding(path, 1, Code.UNREADABLE, f"cannot be read: {error.strerror or error}"))
-        except _Refused as refused:
+        except Refused as refused:
             findings.append(refused.finding)
     try:
         protocol.check_sizes({path: len(data) for path, data in contents.items()})
@@ -74,35 +76,50 @@ def read_files(package: str, files: Mapping[str, Path]) -> tuple[dict[str, bytes
     return contents, findings
 
 
-class _Refused(Exception):
+class Refused(Exception):
+    """A file breaks a rule, which is `finding`."""
+
     def __init__(self, finding: Finding) -> None:
         self.finding = finding
 
 
-def _read(path: str, file: Path) -> bytes:
+def read_file(path: str, file: Path) -> bytes:
+    """Return what a file holds. Raises OSError, Refused."""
     limit = protocol.max_bytes(path)
     if file.exists() and not file.is_file():  # opening a pipe would wait for ever
         raise OSError("it is not a file")
     with file.open("rb") as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
-        message = f"has more than the {limit:,} bytes that it may have; put data into S3 or the image, not beside DAGs"
-        raise _Refused(Finding(path, 1, Code.FILE_SIZE, message))
-    is_ignore_file = PurePosixPath(path).name == protocol.IGNORE_FILE
+        raise Refused(too_big(path))
+    is_ignore_file = protocol.is_ignore_file(path)
     try:
         protocol.check_content(path, data)
     except protocol.ProtocolError as error:
-        raise _Refused(_from_protocol(path, Code.IGNORE_FILE if is_ignore_file else Code.ZIP_ARCHIVE, error)) from None
+        raise Refused(from_protocol(path, Code.IGNORE_FILE if is_ignore_file else Code.ZIP_ARCHIVE, error)) from None
+    if is_ignore_file and data.startswith(codecs.BOM_UTF8):
+        raise Refused(Finding(path, 1, Code.IGNORE_FILE, _MARK))
     return data
 
 
-def _from_protocol(path: str, code: Code, error: protocol.ProtocolError) -> Finding:
+_MARK = "begins with a byte order mark, so that its first pattern ignores nothing; save it as UTF-8 without one"
+
+
+def too_big(path: str) -> Finding:
+    """What is said of a file over its limit."""
+    limit = protocol.max_bytes(path)
+    message = f"has more than the {limit:,} bytes that it may have; put data into S3 or the image, not beside DAGs"
+    return Finding(path, 1, Code.FILE_SIZE, message)
+
+
+def from_protocol(path: str, code: Code, error: protocol.ProtocolError) -> Finding:
     """The protocol's sentences begin with `path:` or `path:line:`; a finding has them as fields."""
     line, message = re.match(r"(?::(\d+))?:? ?(.*)", str(error).removeprefix(path), re.DOTALL).groups()  # type: ignore[union-attr]
     return Finding(path, int(line or 1), code, message)
 
 
-def _check_names(paths: Iterable[str]) -> Iterator[Finding]:
+def check_names(paths: Iterable[str]) -> Iterator[Finding]:
+    """Yield names that delivery cannot take, and those that not every file system can hold together."""
     good: list[str] = []
     for path in sorted(paths):
         try:
@@ -112,19 +129,23 @@ def _check_names(paths: Iterable[str]) -> Iterator[Finding]:
             yield Finding(path, 1, Code.UNSAFE_NAME, f"{error}; rename it")
     try:
         protocol.check_paths(good)
-    except protocol.ProtocolError:
-        yield from _each_clash(good)
+    except protocol.ProtocolError as error:
+        yield from _each_clash(good) if len(good) <= protocol.MAX_FILES else [_clash(good[0], error)]
 
 
 def _each_clash(paths: list[str]) -> Iterator[Finding]:
-    """The protocol stops at the first clash; an author wants all of them."""
+    """The protocol stops at the first clash; an author wants all of them. The time is quadratic in their number."""
     kept: list[str] = []
     for path in paths:
         try:
             protocol.check_paths([*kept, path])
             kept.append(path)
         except protocol.ProtocolError as error:
-            yield Finding(path, 1, Code.NAME_CLASH, f"{error}; rename one, not every file system can hold both")
+            yield _clash(path, error)
+
+
+def _clash(path: str, error: protocol.ProtocolError) -> Finding:
+    return Finding(path, 1, Code.NAME_CLASH, f"{error}; rename one, not every file system can hold both")
 
 
 def dag_candidates(contents: Mapping[str, bytes]) -> set[str]:
@@ -154,9 +175,7 @@ def _ignored(contents: Mapping[str, bytes]) -> Callable[[str], bool]:
     def ignored(path: str) -> bool:
         own = PurePosixPath(path)
         return any(
-            spec.match_file(own.relative_to(folder).as_posix())
-            for folder, spec in specs.items()
-            if own.is_relative_to(folder)
+            specs[folder].match_file(own.relative_to(folder).as_posix()) for folder in own.parents if folder in specs
         )
 
     return ignored

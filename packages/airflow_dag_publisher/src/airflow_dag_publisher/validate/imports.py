@@ -75,6 +75,7 @@ class ImportRules:
         candidates: paths that Airflow parses; a relative import works in the others.
         other_packages: names of packages beside it.
         airflow_installed: whether this environment stands for the image.
+        inner: the folder in the package's own that the files are in; empty: the package's own.
     """
 
     package: str
@@ -82,6 +83,12 @@ class ImportRules:
     candidates: Collection[str]
     other_packages: Collection[str]
     airflow_installed: bool
+    inner: str = "dags"
+
+    @property
+    def home(self) -> str:
+        """The module below which the package's own modules are."""
+        return f"{self.package}.{self.inner}" if self.inner else self.package
 
     def check(self, source: Source, imports: list[Import]) -> Iterator[Finding]:
         """Yield the imports of `source` that do not work in Airflow."""
@@ -104,16 +111,16 @@ class ImportRules:
         )  # fmt: skip
 
     def _module(self, path: PurePosixPath) -> str:
-        return ".".join([self.package, "dags", *path.parts])
+        return ".".join([self.home, *path.parts])
 
     def _own(self, path: str, found: Import) -> Iterator[Finding]:
-        parts = found.module.split(".")
-        inside = "/".join(parts[2:])
-        known = len(parts) == 1 or (parts[1] == "dags" and (not inside or self._exists(inside)))
+        module, home = f"{found.module}.", f"{self.home}."
+        inside = module.removeprefix(home).strip(".").replace(".", "/")
+        known = found.module == self.package or (module.startswith(home) and (not inside or self._exists(inside)))
         if not known and not found.conditional:
             yield Finding(
                 path, found.line, Code.UNKNOWN_MODULE,
-                f"{found.module} is not in this package; its modules are {self.package}.dags.<file>",
+                f"{found.module} is not in this package; its modules are {self.home}.<file>",
             )  # fmt: skip
 
     def _exists(self, module: str) -> bool:

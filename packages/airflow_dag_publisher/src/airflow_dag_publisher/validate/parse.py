@@ -1,6 +1,6 @@
 """The real parse: Airflow's own code on the package's files, in a process that can do no harm.
 
-DAG files are programs. They run in a tree of their own, `<tmp>/dags/<package>/dags/…`, without the caller's
+DAG files are programs. They run in a tree of their own, `<tmp>/dags/<package>/…`, without the caller's
 environment, home, database or output, and with limits on time and memory. That guards against mistakes, not against
 hostile code, which runs as the same user.
 """
@@ -75,7 +75,9 @@ def airflow_version() -> str | None:
     return None
 
 
-def parse_package(package: str, contents: Mapping[str, bytes], skip: Collection[str], limits: Limits) -> Parsed:
+def parse_package(
+    package: str, contents: Mapping[str, bytes], skip: Collection[str], limits: Limits, inner: str
+) -> Parsed:
     """Parse a package as Airflow's dag-processor would.
 
     Args:
@@ -83,13 +85,14 @@ def parse_package(package: str, contents: Mapping[str, bytes], skip: Collection[
         contents: its files.
         skip: files not to parse, since it is known already why they would fail.
         limits: what it may use.
+        inner: the folder in the package's own that they are in.
 
     Returns:
         what was found; nothing is raised for anything that a DAG file does.
     """
     with tempfile.TemporaryDirectory(prefix="airflow-dag-publisher-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
-        dags = folder / "dags" / package / "dags"
+        dags = folder / "dags" / package / inner
         for path, data in contents.items():
             (dags / path).parent.mkdir(parents=True, exist_ok=True)
             (dags / path).write_bytes(data)

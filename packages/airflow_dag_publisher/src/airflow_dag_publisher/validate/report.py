@@ -55,6 +55,11 @@ class Code(StrEnum):
     PARSE_MEMORY = "parse-memory"
     PARSE_CRASH = "parse-crash"
     NO_PARSE = "no-parse"
+    # a repository
+    LINKED_FOLDER = "linked-folder"
+    BROKEN_LINK = "broken-link"
+    OUTSIDE_LINK = "outside-link"
+    NO_PACKAGE = "no-package"
 
 
 @dataclass(frozen=True, order=True)
