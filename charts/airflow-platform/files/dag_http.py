@@ -66,7 +66,9 @@ def listen(bind: str, handler: type) -> Server:
     host, _, port = bind.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if host:
-        family, _, _, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, _, _, _, address = socket.getaddrinfo(
+            host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
         return Server(address, family, handler)
     try:
         return Server(("::", int(port)), socket.AF_INET6, handler)
