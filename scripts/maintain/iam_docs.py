@@ -42,8 +42,8 @@ subject ends in `environment:production` (GitHub) or `ref:production` (GitLab); 
 In China and GovCloud every ARN is of that partition; in China a token may also be for `sts.amazonaws.com.cn`.
 
 The roles are taken with signed tokens and tried with every call of reading, writing, deleting and listing in every place of two environments
-(`tests/terraform/test_isolation.py`); the operator's, which people take by name, with a token in its place. EKS Pod Identity, replication and
-encryption are asserted as text alone: no server here evaluates them.
+(`tests/terraform/test_isolation.py`); the operator's, which people take by name, with a token in its place. EKS Pod Identity, replication, VPC
+endpoints and encryption are asserted as text alone: no server here evaluates them.
 
 ## What isolation there is, and what not
 - **Publishing is isolated.** A package's CI writes its own three places in the bucket, reads nothing of another package, and deletes no version.

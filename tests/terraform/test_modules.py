@@ -1,6 +1,7 @@
 """What each module builds, by its example and by what the example leaves out."""
 
 import json
+import re
 
 import pytest
 import tftest
@@ -8,6 +9,7 @@ import tftest
 import dag_protocol as protocol
 from scripts.local.plans import statements
 from scripts.local.terraform import TERRAFORM, Modules
+from scripts.pinned import ROOT
 from tests.helpers.needs import needs_terraform
 from tests.terraform.policy import allows
 
@@ -359,6 +361,15 @@ def test_the_bucket_policy_word_by_word(plan, address, key, value):
         | deny,
         {"Sid": "RefuseCustomerKeys", "Condition": {"Null": {CUSTOMER: "false"}}} | put | deny,
     ]
+
+
+def test_the_page_on_stores_has_the_bucket_s_own_statement(plan):
+    """For a bucket of one's own, whose policy demands a header that nobody sends."""
+    page = (ROOT / "docs/reference/stores.md").read_text()
+    [shown] = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    own = plan.statements("module.plain.module.closed.aws_s3_bucket_policy.this")
+    refused = [s for s in own if s["Sid"] == "RefuseWrongEncryption"]
+    assert [json.loads(shown.replace("arn:PARTITION:s3:::BUCKET", BUCKET))] == refused
 
 
 ENDPOINT, TERRAFORM_ROLE = "vpce-0a", f"arn:aws:iam::{ACCOUNT}:role/ops/terraform"
