@@ -37,8 +37,9 @@ class FakeAWS:
     endpoint: str
     admin: Credentials
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, region: str = REGION) -> None:
         self._log = log
+        self._region = region  # decides the partition: its administrator is nobody in another one
 
     def __enter__(self) -> Self:
         self._log.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,7 @@ class FakeAWS:
             "AWS_SECRET_ACCESS_KEY": secret,
             # Empty rather than absent: a token of the caller's own shell would be sent with the keys above.
             "AWS_SESSION_TOKEN": token,
-            "AWS_DEFAULT_REGION": REGION,
+            "AWS_DEFAULT_REGION": self._region,
             "AWS_ENDPOINT_URL": self.endpoint,
         }
 

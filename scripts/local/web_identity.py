@@ -262,10 +262,12 @@ class WebIdentity:
 def _translated(document: Document) -> str:
     """The document for this account, without the spaces that AWS does not count either.
 
-    versitygw knows the names of three services only and is called by none, so another stands in for EKS's.
+    versitygw knows the names of three services only and is called by none, so another stands in for EKS's. Whoever calls
+    is of the bucket's own account here, and of the two it knows the caller's alone: that stands in for the bucket's.
     """
     parsed = json.loads(document) if isinstance(document, str) else document
     text = json.dumps(parsed, separators=(",", ":")).replace('"pods.eks.amazonaws.com"', '"sts.amazonaws.com"')
+    text = text.replace('"aws:ResourceAccount"', '"aws:PrincipalAccount"')
     return re.sub(rf'(?<=[":]){ACCOUNT}(?=[":])', ACCOUNT_HERE, text)  # not within the name of a bucket
 
 

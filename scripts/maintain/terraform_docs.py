@@ -26,6 +26,8 @@ PROTOCOL = "protocol.tf.json"
 PRINCIPAL = (
     "arn:aws[a-z-]*:(iam::[0-9]{12}:(root|(user|role)/[^*?]+)|sts::[0-9]{12}:assumed-role/[^*?]+)"  # no wildcard
 )
+# A token is for AWS's STS: CI names it as its partition does (in China sts.amazonaws.com.cn), EKS as in AWS's own everywhere.
+AUDIENCES = '${distinct(["sts.amazonaws.com", "sts.${data.aws_partition.current.dns_suffix}"])}'
 ABOUT_ENVIRONMENT = "Name of the environment."
 
 
@@ -120,6 +122,7 @@ def protocol_names() -> dict[str, Any]:
         "environment_max_length": protocol.MAX_NAME,
         "environment_reserved": list(protocol.RESERVED_ENVIRONMENTS),
         "principal_pattern": PRINCIPAL,
+        "token_audiences": AUDIENCES,
     }
 
 

@@ -26,9 +26,9 @@ def name(owner: str) -> str:
     return os.environ.get(VARIABLE) or f"airflow-terraform-state-{owner}"
 
 
-def account() -> str:
-    """Account of the credentials. Raises botocore's errors."""
-    return str(boto3.client("sts", region_name="us-east-1").get_caller_identity()["Account"])
+def account(region: str) -> str:
+    """Account of the credentials, asked in their own partition: elsewhere nobody knows them. Raises botocore's errors."""
+    return str(boto3.client("sts", region_name=region).get_caller_identity()["Account"])
 
 
 def exists(s3: Any, bucket: str, owner: str) -> bool:
@@ -59,7 +59,7 @@ def main(command: str, region: str) -> None:
     """Name, check or make the bucket of Terraform's states."""
     bucket = ""
     try:
-        owner = account()
+        owner = account(region)
         bucket = name(owner)
         s3 = boto3.client("s3", region_name=region)
         there = command == "name" or exists(s3, bucket, owner)

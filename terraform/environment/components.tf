@@ -45,6 +45,7 @@ module "dag_read" {
 
   environment = var.environment
   bucket_arn  = module.dag_bucket.arn
+  account_id  = local.account
   kms_key_arn = var.bucket.kms_key_arn
 }
 
@@ -53,6 +54,7 @@ module "dag_adopt" {
 
   environment = var.environment
   bucket_arn  = module.dag_bucket.arn
+  account_id  = local.account
   kms_key_arn = var.bucket.kms_key_arn
 }
 
@@ -62,6 +64,7 @@ module "remote_logs" {
 
   environment = var.environment
   bucket_arn  = module.dag_bucket.arn
+  account_id  = local.account
   kms_key_arn = var.bucket.kms_key_arn
   write       = each.value
 }

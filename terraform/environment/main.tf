@@ -35,6 +35,8 @@ module "dag_bucket" {
   log_days                  = var.bucket.log_days
   access_logs               = var.bucket.access_logs
   replication               = var.bucket.replication
+  vpc_endpoint_ids          = var.bucket.vpc_endpoint_ids
+  exempt_from_vpc_endpoints = var.bucket.exempt_from_vpc_endpoints
 }
 
 module "observability" {
@@ -52,6 +54,7 @@ module "operator_role" {
 
   environment            = var.environment
   bucket_arn             = module.dag_bucket.arn
+  account_id             = local.account
   kms_key_arn            = var.bucket.kms_key_arn
   image_repositories_arn = "${local.repositories_arn}/airflow/*"
   log_groups_arn         = "arn:${local.partition}:logs:${var.region}:${local.account}:log-group:/airflow/${var.environment}/*"

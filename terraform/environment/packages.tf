@@ -12,6 +12,7 @@ module "package_role" {
   environment          = var.environment
   package              = each.key
   bucket_arn           = module.dag_bucket.arn
+  account_id           = local.account
   kms_key_arn          = var.bucket.kms_key_arn
   image_repository     = { arn = "${local.repositories_arn}/${local.repositories[each.key]}", push = var.push_images }
   approval_environment = var.approval_environment

@@ -162,12 +162,25 @@ variable "bucket" {
     log_days                  = optional(number, 90)                                                      # task logs; 0: for ever
     access_logs               = optional(object({ bucket = string, prefix = optional(string) }))          # takes S3's access logs
     replication               = optional(object({ bucket_arn = string, kms_key_arn = optional(string) })) # gets a copy of every version
+    vpc_endpoint_ids          = optional(list(string), [])                                                # the only way in, but for who is exempted
+    exempt_from_vpc_endpoints = optional(list(string), [])                                                # ARNs of users and roles; Terraform's own among them
   })
   default = {}
 
   validation {
     condition     = var.bucket.name == null ? true : strcontains(var.bucket.name, var.environment)
     error_message = "bucket.name is ${jsonencode(var.bucket.name)}, without the name of environment ${var.environment}: put that into it, or leave bucket.name out."
+  }
+
+  # Nobody locks himself out. A session's ARN has the name of its role without the role's path. An empty list is refused
+  # by modules/dag-bucket.
+  validation {
+    condition = length(var.bucket.vpc_endpoint_ids) == 0 || length(var.bucket.exempt_from_vpc_endpoints) == 0 || anytrue([
+      for arn in var.bucket.exempt_from_vpc_endpoints :
+      arn == data.aws_caller_identity.current.arn ||
+      startswith(data.aws_caller_identity.current.arn, "${replace(replace(arn, ":iam:", ":sts:"), "/:role/(.*/)?/", ":assumed-role/")}/")
+    ])
+    error_message = "bucket.exempt_from_vpc_endpoints lacks the user or role that Terraform runs as here, ${data.aws_caller_identity.current.arn}, which would lock itself out of the bucket: add its ARN."
   }
 }
 

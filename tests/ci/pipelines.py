@@ -183,7 +183,7 @@ def _gitlab_jobs(file: Path, document: Any, name: str) -> Iterator[Job]:
             file,
             f"{name}-{entry['NAME']}" if entry else name,
             frozenset(events),
-            (Step(script, {key: _expanded(str(value), variables) for key, value in variables.items()}),),
+            (Step(script, {key: expanded(str(value), variables) for key, value in variables.items()}),),
             token="id_tokens" in raw,
             manual=manual,
             environment=raw.get("environment"),
@@ -237,7 +237,7 @@ def _gitlab_if(condition: str, event: str) -> bool:
     return values[found[1]] == found[2]
 
 
-def _expanded(value: str, variables: Mapping[str, Any]) -> str:
+def expanded(value: str, variables: Mapping[str, Any]) -> str:
     """One level, as every GitLab does; what is not of the file is the runner's and stays."""
     assert not any(value == f"${name}" and variables[name] == value for name in variables)
     return re.sub(r"\$\{?(\w+)\}?", lambda m: str(variables.get(m[1], m[0])), value)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from scripts.local.s3_servers import S3Server
-from tests.ci.pipelines import ALL, AUDIENCE, Job, job
+from tests.ci.pipelines import ALL, AUDIENCE, FILES, Job, job, jobs
 from tests.ci.runner import DIGEST, Done, Runner, commit, git, live, refusing_sts
 
 SYSTEMS = ("github", "gitlab")
@@ -187,6 +188,43 @@ def test_a_role_that_is_not_given_is_said_with_the_reason(machine: Machine, syst
     assert asked[0]["RoleArn"] == ["arn:aws:iam::123456789012:role/airflow-dev-publish-sales"]
     assert f"({why}) when calling the AssumeRoleWithWebIdentity operation" in done.said
     assert done.code == 3
+
+
+CHINA = {
+    "PARTITION: aws #": "PARTITION: aws-cn #",
+    "DNS_SUFFIX: amazonaws.com #": "DNS_SUFFIX: amazonaws.com.cn #",
+    "AWS_DEFAULT_REGION: eu-central-1": "AWS_DEFAULT_REGION: cn-north-1",
+}
+
+
+def filled_in(file: Path, values: dict[str, str]) -> list[Job]:
+    """The jobs of a file with other values in its head."""
+    text = file.read_text()
+    for shipped, value in values.items():
+        assert text.count(shipped) == 1, shipped
+        text = text.replace(shipped, value)
+    return jobs(file, text)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_in_another_partition_role_token_and_registry_are_of_it(machine: Machine, system: str) -> None:
+    """Three values are filled in, and nothing else is changed: China differs in all of them."""
+    here = [one for file in FILES if f"package/{system}/" in file.as_posix() for one in filled_in(file, CHINA)]
+    runner = machine()
+    with refusing_sts("AccessDenied") as (endpoint, asked):
+        for publish in (one for one in here if one.name.startswith("publish-")):
+            runner.run(publish, min(publish.events), AWS_ENDPOINT_URL_STS=endpoint)
+    roles = [
+        f"arn:aws-cn:iam::123456789012:role/airflow-{environment}-publish-sales" for environment in ("dev", "prod")
+    ]
+    assert list(dict.fromkeys(role for each in asked for role in each["RoleArn"])) == roles, "tried again, each"
+    [push] = [one for one in here if "--push" in one.lines]
+    done = runner.run(push, "main")
+    assert done.code == 0, done.said
+    registry = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
+    assert f"docker login --username AWS --password-stdin {registry}" in done.called
+    assert f'image="{registry}/airflow/sales@' in done.said
+    assert runner.tokens.audiences == ["sts.amazonaws.com.cn"] * 3
 
 
 @pytest.mark.parametrize("system", ONE_OR_BOTH)

@@ -38,7 +38,10 @@ def the_role_is_that_of_the_job(job: Job) -> Iterator[str]:
     if "/package/" not in job.file.as_posix() or role is None:
         return
     environment = job.variables.get("AIRFLOW_PLATFORM_ENV", "dev")  # the image is dev's
-    if role != f"arn:aws:iam::{account}:role/airflow-{environment}-publish-{job.variables['PACKAGE']}":
+    if (
+        role
+        != f"arn:{job.variables['PARTITION']}:iam::{account}:role/airflow-{environment}-publish-{job.variables['PACKAGE']}"
+    ):
         yield f"takes {role}"
     if (
         PUBLISH.search(job.lines)
@@ -82,7 +85,7 @@ def an_image_has_the_commit_as_its_tag(job: Job) -> Iterator[str]:
         if not re.search(r'tag="main-\$(GITHUB_SHA|CI_COMMIT_SHA)"', job.lines):
             yield "pushes another tag than main-<commit>"
         if not re.search(
-            r'"\$ACCOUNT\.dkr\.ecr\.\$AWS_DEFAULT_REGION\.amazonaws\.com"\n.*"\$registry/airflow/\$PACKAGE"', job.lines
+            r'"\$ACCOUNT\.dkr\.ecr\.\$AWS_DEFAULT_REGION\.\$DNS_SUFFIX"\n.*"\$registry/airflow/\$PACKAGE"', job.lines
         ):
             yield "pushes into another repository than airflow/<package>"
         if "publish-" in job.variables["AWS_ROLE_ARN"] and "airflow-dev-" not in job.variables["AWS_ROLE_ARN"]:
@@ -209,8 +212,9 @@ def test_an_action_says_its_version(file: Path) -> None:
 def test_a_token_is_for_sts_and_no_key_is_kept(file: Path) -> None:
     text = file.read_text()
     assert not re.search(r"secrets\.|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY)", text)
-    audiences = re.findall(r"audience=([\w.]+)|aud: (\S+)", text)
-    assert {one or other for one, other in audiences} == {AUDIENCE}
+    audiences = re.findall(r"audience=([\w.$]+)|aud: (\S+)", text)
+    assert {one or other for one, other in audiences} == {"sts.$DNS_SUFFIX"}
+    assert {f"sts.{job.variables['DNS_SUFFIX']}" for job in jobs(file) if job.token} == {AUDIENCE}
 
 
 def test_both_systems_publish_with_the_same_lines() -> None:

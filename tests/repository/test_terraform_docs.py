@@ -201,9 +201,11 @@ def test_no_protocol_tf_json_is_left_from_before() -> None:
 def test_terraform_reads_what_is_generated(tmp_path: Path, module: Path) -> None:
     folder = tmp_path / "alone"
     folder.mkdir()
-    (folder / "main.tf").write_text("".join(f"# local.{name}\n" for name in terraform_docs.protocol_names()))
+    # An expression asks AWS: what becomes of it is in tests/terraform/test_partitions.py.
+    plain = {name: value for name, value in terraform_docs.protocol_names().items() if "${" not in str(value)}
+    (folder / "main.tf").write_text("".join(f"# local.{name}\n" for name in plain))
     (folder / terraform_docs.PROTOCOL).write_text(terraform_docs.protocol_locals(folder) or "")
-    asked = "jsonencode([{}])\n".format(", ".join(f"local.{name}" for name in terraform_docs.protocol_names()))
+    asked = "jsonencode([{}])\n".format(", ".join(f"local.{name}" for name in plain))
     said = subprocess.run(
         ["terraform", "console"],
         cwd=folder,
@@ -213,4 +215,4 @@ def test_terraform_reads_what_is_generated(tmp_path: Path, module: Path) -> None
         text=True,
         check=True,
     )
-    assert json.loads(json.loads(said.stdout)) == list(terraform_docs.protocol_names().values())
+    assert json.loads(json.loads(said.stdout)) == list(plain.values())

@@ -30,7 +30,7 @@ def holds(operator, value, wanted):
     match operator:
         case "Null":
             return str(value is None).lower() in wanted
-        case "StringNotEquals":  # true without the key, as every negated operator
+        case "StringNotEquals" | "ArnNotEquals":  # true without the key, as every negated operator
             return value not in wanted
         case "StringEquals" | "Bool":
             return value in wanted

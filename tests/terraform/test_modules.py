@@ -1,6 +1,7 @@
 """What each module builds, by its example and by what the example leaves out."""
 
 import json
+import re
 
 import pytest
 import tftest
@@ -8,6 +9,7 @@ import tftest
 import dag_protocol as protocol
 from scripts.local.plans import statements
 from scripts.local.terraform import TERRAFORM, Modules
+from scripts.pinned import ROOT
 from tests.helpers.needs import needs_terraform
 from tests.terraform.policy import allows
 
@@ -25,6 +27,7 @@ GITLAB = f"arn:aws:iam::{ACCOUNT}:oidc-provider/gitlab.com"
 CLUSTER = {"name": "main", "arn": f"arn:aws:eks:eu-central-1:{ACCOUNT}:cluster/main", "identity": "pod_identity"}
 
 EXAMPLES = {
+    "bucket-owner": set(),
     "closed-bucket": {
         "aws_s3_bucket.this",
         *(
@@ -95,10 +98,11 @@ PUBLISHER = {
     "environment": "dev",
     "package": "sales",
     "bucket_arn": BUCKET,
+    "account_id": ACCOUNT,
     "image_repository": {"arn": REPOSITORY},
     "oidc_provider_arns": {"github": GITHUB, "gitlab": GITLAB},
 }
-OF_DEV = {"environment": "dev", "bucket_arn": BUCKET}
+OF_DEV = {"environment": "dev", "bucket_arn": BUCKET, "account_id": ACCOUNT}
 WORKER = {
     "source": "../modules/service-account-role",
     "name": "airflow-dev-worker",
@@ -107,6 +111,11 @@ WORKER = {
 }
 VARIANTS = {
     "plain": BUCKET_OF_DEV,
+    "by_endpoint": BUCKET_OF_DEV
+    | {
+        "vpc_endpoint_ids": ["vpce-0a", "vpce-0b"],
+        "exempt_from_vpc_endpoints": [f"arn:aws:iam::{ACCOUNT}:role/ops/terraform"],
+    },
     "for_ever": BUCKET_OF_DEV | {"noncurrent_days": 0, "log_days": 0},
     "logs_alone": BUCKET_OF_DEV | {"noncurrent_days": 0},
     "logs_for_ever": BUCKET_OF_DEV | {"log_days": 0},
@@ -142,7 +151,7 @@ VARIANTS = {
     },
 }
 DOCUMENTS = {
-    **dict.fromkeys(("dag_adopt", "dag_read", "remote_logs", "secrets_read"), "policy"),
+    **dict.fromkeys(("bucket_owner", "dag_adopt", "dag_read", "remote_logs", "secrets_read"), "policy"),
     **{
         name: "json"
         for name in VARIANTS
@@ -300,6 +309,7 @@ def test_a_copy_without_keys_names_none(plan):
 
 
 TLS = {"aws:SecureTransport": "true"}
+INSIDE = TLS | {"aws:SourceVpce": "vpce-0123456789abcdef0"}
 SSE = "s3:x-amz-server-side-encryption"
 SSE_KEY = f"{SSE}-aws-kms-key-id"
 CUSTOMER = f"{SSE}-customer-algorithm"
@@ -322,7 +332,7 @@ def test_a_bucket_refuses_other_encryption_than_its_own(plan, headers, takes_pla
     """Whatever a role allows."""
     anything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
     taken = [
-        allows([anything, *plan.statements(address)], "s3:PutObject", f"{BUCKET}/dev/sales/dags/a.py", TLS | headers)
+        allows([anything, *plan.statements(address)], "s3:PutObject", f"{BUCKET}/dev/sales/dags/a.py", INSIDE | headers)
         for address in ("module.plain.module.closed.aws_s3_bucket_policy.this", f"{closed(S3)}_policy.this")
     ]
     assert taken == [takes_plain, takes_kms]
@@ -334,7 +344,8 @@ def test_a_bucket_refuses_other_encryption_than_its_own(plan, headers, takes_pla
 def test_the_bucket_policy_word_by_word(plan, address, key, value):
     deny = {"Effect": "Deny", "Principal": "*"}
     put = {"Action": "s3:PutObject", "Resource": f"{BUCKET}/*"}
-    assert plan.statements(f"{closed(address)}_policy.this") == [
+    statements = plan.statements(f"{closed(address)}_policy.this")
+    assert [s for s in statements if s["Sid"] != "RefuseOutsideOfEndpoints"] == [
         {
             "Sid": "RefuseWithoutTLS",
             "Action": "s3:*",
@@ -349,6 +360,49 @@ def test_the_bucket_policy_word_by_word(plan, address, key, value):
         | put
         | deny,
         {"Sid": "RefuseCustomerKeys", "Condition": {"Null": {CUSTOMER: "false"}}} | put | deny,
+    ]
+
+
+def test_the_page_on_stores_has_the_bucket_s_own_statement(plan):
+    """For a bucket of one's own, whose policy demands a header that nobody sends."""
+    page = (ROOT / "docs/reference/stores.md").read_text()
+    [shown] = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    own = plan.statements("module.plain.module.closed.aws_s3_bucket_policy.this")
+    refused = [s for s in own if s["Sid"] == "RefuseWrongEncryption"]
+    assert [json.loads(shown.replace("arn:PARTITION:s3:::BUCKET", BUCKET))] == refused
+
+
+ENDPOINT, TERRAFORM_ROLE = "vpce-0a", f"arn:aws:iam::{ACCOUNT}:role/ops/terraform"
+
+
+@pytest.mark.parametrize(
+    ("seen", "reached"),
+    [
+        ({"aws:SourceVpce": ENDPOINT}, True),
+        ({"aws:SourceVpce": "vpce-0b"}, True),
+        ({"aws:SourceVpce": "vpce-0c"}, False),
+        ({}, False),  # from the internet
+        ({"aws:PrincipalArn": TERRAFORM_ROLE}, True),
+        ({"aws:PrincipalArn": TERRAFORM_ROLE, "aws:SourceVpce": "vpce-0c"}, True),
+        ({"aws:PrincipalArn": f"{TERRAFORM_ROLE}2"}, False),
+        ({"aws:PrincipalArn": CI, "aws:SourceVpce": ENDPOINT}, True),
+    ],
+)
+def test_with_endpoints_the_bucket_is_reached_through_them_or_by_the_exempted(plan, seen, reached):
+    """Its policy and its objects alike, else the exempted could not take the rule away."""
+    anything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    policy = [anything, *plan.statements("module.by_endpoint.module.closed.aws_s3_bucket_policy.this")]
+    for action, resource in (("s3:PutBucketPolicy", BUCKET), ("s3:GetObject", f"{BUCKET}/dev/sales/dags/a.py")):
+        assert allows(policy, action, resource, TLS | seen) is reached
+
+
+def test_s3_replicates_from_behind_the_endpoints(plan):
+    """As a role of ours, through none of them."""
+    [refusal] = [s for s in plan.statements(f"{closed(S3)}_policy.this") if s["Sid"] == "RefuseOutsideOfEndpoints"]
+    role = plan["module.dag_bucket.module.dag_bucket.aws_iam_role.replication[0]"]["name"]
+    assert sorted(refusal["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]) == [
+        f"arn:aws:iam::{ACCOUNT}:role/{role}",
+        f"arn:aws:iam::{ACCOUNT}:role/terraform",
     ]
 
 

@@ -5,7 +5,9 @@ import json
 
 import pytest
 
+from scripts.local.manage_sh import Manage
 from tests.helpers.needs import needs_terraform
+from tests.terraform.conftest import ADMIN
 from tests.terraform.policy import allows, as_list
 
 pytestmark = needs_terraform
@@ -380,7 +382,8 @@ def verdicts(statements, requests, bucket, environment):
         place = None if key is None else key.format(e=environment, **ARNS)
         on_s3 = bucket if "Bucket" in action else f"{bucket}/{place}"
         resource = on_s3 if action.startswith("s3:") else place
-        yield action, key, allows(statements, action, resource, {"s3:prefix": place})
+        seen = {"s3:prefix": place, "aws:ResourceAccount": ACCOUNT}
+        yield action, key, allows(statements, action, resource, seen)
 
 
 def of_component(plan, component, *names):
@@ -449,6 +452,66 @@ def test_a_job_has_the_policies_that_its_package_names(plan):
 def test_an_operator_mends_one_environment(plan, bucket, environment):
     statements = plan.statements("module.operator_role[0].aws_iam_role_policy.this")
     assert list(verdicts(statements, OPERATOR, bucket, environment)) == OPERATOR
+
+
+ROLES_ON_THE_BUCKET = {
+    **{f'module.component_role["{name}"]': policies - {"secrets"} for name, policies in COMPONENTS.items()},
+    'module.package_role["sales"]': {None},
+    "module.operator_role[0]": {None},
+}
+
+
+@pytest.mark.parametrize("role", ROLES_ON_THE_BUCKET)
+def test_a_bucket_of_that_name_in_another_account_gets_nothing_of_a_role(plan, bucket, environment, role):
+    """Each of its policies by itself: what one refuses must not depend on its neighbours."""
+    for name in ROLES_ON_THE_BUCKET[role]:
+        statements = plan.statements(f"{role}.aws_iam_role_policy.this" + (f'["{name}"]' if name else ""))
+        allowed = [
+            (action, bucket if resource == bucket else resource.replace("*", "a/b/dags/c.json"))
+            for s in statements
+            if s["Effect"] == "Allow"
+            for action in as_list(s["Action"])
+            if action.startswith("s3:")
+            for resource in as_list(s["Resource"])
+        ]
+        assert allowed
+        for account in ("210987654321", None):
+            seen = {"s3:prefix": f"{environment}/sales/dags/", "aws:ResourceAccount": account}
+            assert not [where for where in allowed if allows(statements, *where, seen)]
+        assert [where for where in allowed if allows(statements, *where, seen | {"aws:ResourceAccount": ACCOUNT})]
+
+
+ENDPOINTS = ["vpce-0123456789abcdef0"]
+
+
+@pytest.mark.parametrize("path", ["/", "/ops/eu/"])
+def test_the_role_that_terraform_runs_as_is_told_from_others_of_its_name(aws, tmp_path, path):
+    """Its session's ARN has no path, and a session of `terraform2` begins like one of `terraform`."""
+    iam = aws.client("iam", aws.admin)
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": ADMIN}}
+    anything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    name = f"terraform{len(path)}"
+    as_text = [json.dumps({"Version": "2012-10-17", "Statement": [s]}) for s in (trust, anything)]
+    role = iam.create_role(RoleName=name, Path=path, AssumeRolePolicyDocument=as_text[0])["Role"]["Arn"]
+    iam.put_role_policy(RoleName=name, PolicyName="anything", PolicyDocument=as_text[1])
+    manage = Manage({**aws.assume(role), "AIRFLOW_PLATFORM_STATE_DIR": str(tmp_path)})
+
+    def bucket(exempted):
+        return {"vpc_endpoint_ids": ENDPOINTS, "exempt_from_vpc_endpoints": [exempted]}
+
+    plan = manage.plan("dev", bucket=bucket(role))
+    [refusal] = [
+        s
+        for s in plan.statements("module.dag_bucket.module.closed.aws_s3_bucket_policy.this")
+        if s["Sid"] == "RefuseOutsideOfEndpoints"
+    ]
+    assert refusal["Condition"] == {
+        "StringNotEquals": {"aws:SourceVpce": ENDPOINTS[0]},
+        "ArnNotEquals": {"aws:PrincipalArn": role},
+    }
+    for other in (role[:-1], role.replace(ACCOUNT, "210987654321"), role.replace(":role", ":user")):
+        [said] = manage.refusals("dev", bucket=bucket(other))
+        assert f"assumed-role/{name}/" in said.sentence and "lock itself out" in said.sentence
 
 
 # --- the account ----------------------------------------------------------------------------------------------

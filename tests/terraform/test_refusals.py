@@ -19,8 +19,9 @@ CLUSTER = {"name": "main", "arn": "arn:aws:eks:eu-central-1:123456789012:cluster
 GITHUB = {"repository": "acme/sales-dags"}
 GITLAB = {"project": "acme/sales"}
 
-OF_DAGS = {"environment": "dev", "bucket_arn": "arn:aws:s3:::airflow-dags-dev"}
+OF_DAGS = {"environment": "dev", "bucket_arn": "arn:aws:s3:::airflow-dags-dev", "account_id": "123456789012"}
 GOOD = {
+    "bucket-owner": {"bucket_arn": "arn:aws:s3:::airflow-dags-dev"},
     "dag-adopt": OF_DAGS,
     "dag-bucket": {"name": "airflow-dags-dev", "environment": "dev"},
     "dag-read": OF_DAGS,
@@ -31,6 +32,7 @@ GOOD = {
     "operator-role": {
         "environment": "dev",
         "bucket_arn": "arn:aws:s3:::airflow-dags-dev",
+        "account_id": "123456789012",
         "image_repositories_arn": "arn:aws:ecr:eu-central-1:123456789012:repository/airflow/*",
         "log_groups_arn": "arn:aws:logs:eu-central-1:123456789012:log-group:/airflow/dev/*",
     },
@@ -38,6 +40,7 @@ GOOD = {
         "environment": "dev",
         "package": "sales",
         "bucket_arn": "arn:aws:s3:::airflow-dags-dev",
+        "account_id": "123456789012",
         "image_repository": {"arn": "arn:aws:ecr:eu-central-1:123456789012:repository/airflow/sales"},
         "oidc_provider_arns": {"github": f"{PROVIDER}/github.example.com", "gitlab": f"{PROVIDER}/gitlab.com"},
         "github": GITHUB,
@@ -69,7 +72,7 @@ OF_MODULES = [
         (
             "dag-bucket",
             {"kms_key_arn": key},
-            f'kms_key_arn is "{key}": give the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), since an alias'
+            f'kms_key_arn is "{key}": give the ARN of a key (arn:<partition>:kms:<region>:<account>:key/<id>), since an alias'
             " cannot stand in a policy.",
         )
         for key in ("", "arn:aws:kms:eu-central-1:123456789012:alias/dags")
@@ -103,8 +106,7 @@ OF_MODULES = [
         (
             "dag-bucket",
             {"replication": {"bucket_arn": bucket}},
-            f'replication.bucket_arn is "{bucket}": give the ARN of another bucket, like'
-            " arn:aws:s3:::airflow-dags-copy.",
+            f'replication.bucket_arn is "{bucket}": give the ARN of another bucket (arn:<partition>:s3:::<name>).',
         )
         for bucket in ("airflow-dags-copy", "arn:aws:s3:::airflow-dags-dev", "arn:aws:s3:::airflow-dags-*")
     ),
@@ -113,6 +115,44 @@ OF_MODULES = [
         {"kms_key_arn": KEY, "replication": {"bucket_arn": "arn:aws:s3:::airflow-dags-copy"}},
         "The bucket is encrypted with KMS and replication.kms_key_arn is missing, so S3 would copy nothing: name the"
         " key of the copies.",
+    ),
+    (
+        "dag-bucket",
+        {"vpc_endpoint_ids": ["vpc-0123456789abcdef0"], "exempt_from_vpc_endpoints": [ROLE]},
+        'vpc_endpoint_ids are ["vpc-0123456789abcdef0"]: give the ids of VPC endpoints, like vpce-0123456789abcdef0.',
+    ),
+    (
+        "dag-bucket",
+        {"vpc_endpoint_ids": ["vpce-0123456789abcdef0"]},
+        "vpc_endpoint_ids are set and exempt_from_vpc_endpoints is empty, so that nobody outside of the endpoints could"
+        " reach the bucket or take the rule away again: name the role that Terraform runs as, and the administrators'.",
+    ),
+    (
+        "dag-bucket",
+        {"exempt_from_vpc_endpoints": [ROLE]},
+        f"exempt_from_vpc_endpoints names {ROLE} and vpc_endpoint_ids is empty, so that there is nothing to be exempted"
+        " from: name the endpoints, or leave both out.",
+    ),
+    *(
+        (
+            "dag-bucket",
+            {"vpc_endpoint_ids": ["vpce-0123456789abcdef0"], "exempt_from_vpc_endpoints": [ROLE, arn]},
+            f"exempt_from_vpc_endpoints must be ARNs of users and roles, without wildcards; got {ROLE}, {arn}.",
+        )
+        for arn in (
+            "*",
+            "arn:aws:iam::123456789012:role/*",
+            "arn:aws:iam::123456789012:root",  # the root user alone, not the account
+            "arn:aws:sts::123456789012:assumed-role/terraform/session",  # no policy sees it
+        )
+    ),
+    *(
+        (
+            "bucket-owner",
+            {"account_id": account},
+            f'account_id is "{account}": give the twelve digits of the account that the bucket is in.',
+        )
+        for account in ("1234", "*")
     ),
     *(
         (
@@ -369,6 +409,14 @@ OF_ROOTS = [
             'cluster.identity is "Pod Identity": use irsa or pod_identity.',
             "packages name environments that have no terraform/environments/<name>.tfvars: production, stagging; there"
             " are demo, dev, prod, staging.",
+        ],
+    ),
+    (
+        "demo",
+        {"bucket": {"vpc_endpoint_ids": ["vpce-0123456789abcdef0"], "exempt_from_vpc_endpoints": [ROLE]}},
+        [
+            "bucket.exempt_from_vpc_endpoints lacks the user or role that Terraform runs as here,"
+            " arn:aws:iam::123456789012:user/administrator, which would lock itself out of the bucket: add its ARN.",
         ],
     ),
     (

@@ -194,6 +194,8 @@ HTTPS, HTTP = ({"Bool": {"aws:SecureTransport": value}} for value in ("true", "f
         ({"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::123456789012:user/user-*"}}, "ok"),
         ({"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::123456789012:user/other-*"}}, "AccessDenied"),
         ({"StringEquals": {"aws:PrincipalAccount": "123456789012"}}, "ok"),
+        ({"StringEquals": {"aws:ResourceAccount": "123456789012"}}, "ok"),  # the caller's account in its place
+        ({"StringEquals": {"aws:ResourceAccount": "210987654321"}}, "AccessDenied"),
         # AWS: ok, as the header is sent. For versitygw the key is absent, so what is Null here is not there.
         ({"StringEquals": {SSE: "AES256"}}, "AccessDenied"),
         ({"Null": {SSE: "true"}}, "ok"),

@@ -1,3 +1,10 @@
+module "bucket_owner" {
+  source = "../bucket-owner"
+
+  bucket_arn = var.bucket_arn
+  account_id = var.account_id
+}
+
 # What dag-adopter does on top of dag-read: it makes versions of edits by hand, tags what may expire, and changes no file.
 data "aws_iam_policy_document" "this" {
   statement {
@@ -33,4 +40,6 @@ data "aws_iam_policy_document" "this" {
       resources = [statement.value]
     }
   }
+
+  override_policy_documents = [module.bucket_owner.json]
 }

@@ -1,8 +1,12 @@
+data "aws_caller_identity" "current" {}
+
 data "aws_partition" "current" {}
 
 locals {
   # Made from the name, so that policies can be read in a plan, before the bucket exists.
   arn = "arn:${data.aws_partition.current.partition}:s3:::${var.name}"
+
+  replication_role = "airflow-${var.environment}-replication"
 }
 
 # Without force_destroy: a bucket that holds DAGs is never deleted by a plan.
@@ -17,7 +21,7 @@ module "closed" {
   bucket      = aws_s3_bucket.this.id
   arn         = local.arn
   kms_key_arn = var.kms_key_arn
-  refusals    = [data.aws_iam_policy_document.encryption.json]
+  refusals    = concat([data.aws_iam_policy_document.encryption.json], data.aws_iam_policy_document.endpoints[*].json)
 }
 
 resource "aws_s3_bucket_logging" "this" {

@@ -69,7 +69,7 @@ data "aws_iam_policy_document" "replication" {
 resource "aws_iam_role" "replication" {
   count = var.replication == null ? 0 : 1
 
-  name               = "airflow-${var.environment}-replication"
+  name               = local.replication_role
   description        = "Replicates the DAG bucket of ${var.environment}"
   assume_role_policy = data.aws_iam_policy_document.replication_trust[0].json
 }

@@ -15,7 +15,7 @@ variable "kms_key_arn" {
 
   validation {
     condition     = var.kms_key_arn == null ? true : can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[^*?]+$", var.kms_key_arn))
-    error_message = "kms_key_arn is ${jsonencode(var.kms_key_arn)}: give the ARN of a key (arn:aws:kms:<region>:<account>:key/<id>), since an alias cannot stand in a policy."
+    error_message = "kms_key_arn is ${jsonencode(var.kms_key_arn)}: give the ARN of a key (arn:<partition>:kms:<region>:<account>:key/<id>), since an alias cannot stand in a policy."
   }
 }
 
@@ -76,12 +76,45 @@ variable "replication" {
 
   validation {
     condition     = var.replication == null ? true : can(regex("^arn:aws[a-z-]*:s3:::[a-z0-9][a-z0-9.-]+$", var.replication.bucket_arn)) && !endswith(var.replication.bucket_arn, ":::${var.name}")
-    error_message = "replication.bucket_arn is ${jsonencode(try(var.replication.bucket_arn, null))}: give the ARN of another bucket, like arn:aws:s3:::airflow-dags-copy."
+    error_message = "replication.bucket_arn is ${jsonencode(try(var.replication.bucket_arn, null))}: give the ARN of another bucket (arn:<partition>:s3:::<name>)."
   }
 
   # S3 leaves objects under KMS out of a replication that names no key for the copies.
   validation {
     condition     = var.replication == null || var.kms_key_arn == null ? true : var.replication.kms_key_arn != null
     error_message = "The bucket is encrypted with KMS and replication.kms_key_arn is missing, so S3 would copy nothing: name the key of the copies."
+  }
+}
+
+variable "vpc_endpoint_ids" {
+  description = "VPC endpoints through which alone the bucket is reached, by everybody who is not exempted. Empty: it is reached from anywhere."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for id in var.vpc_endpoint_ids : can(regex("^vpce-[0-9a-f]+$", id))])
+    error_message = "vpc_endpoint_ids are ${jsonencode(var.vpc_endpoint_ids)}: give the ids of VPC endpoints, like vpce-0123456789abcdef0."
+  }
+}
+
+variable "exempt_from_vpc_endpoints" {
+  description = "ARNs of the users and roles that reach the bucket from anywhere all the same: the role that Terraform runs as, the administrators', and whoever publishes from outside. Needed with vpc_endpoint_ids."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = length(var.vpc_endpoint_ids) == 0 || length(var.exempt_from_vpc_endpoints) > 0
+    error_message = "vpc_endpoint_ids are set and exempt_from_vpc_endpoints is empty, so that nobody outside of the endpoints could reach the bucket or take the rule away again: name the role that Terraform runs as, and the administrators'."
+  }
+
+  validation {
+    condition     = length(var.vpc_endpoint_ids) > 0 || length(var.exempt_from_vpc_endpoints) == 0
+    error_message = "exempt_from_vpc_endpoints names ${join(", ", var.exempt_from_vpc_endpoints)} and vpc_endpoint_ids is empty, so that there is nothing to be exempted from: name the endpoints, or leave both out."
+  }
+
+  # A policy sees the role's own ARN, not the session's, and knows no account as a whole here.
+  validation {
+    condition     = alltrue([for arn in var.exempt_from_vpc_endpoints : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:(user|role)/[^*?]+$", arn))])
+    error_message = "exempt_from_vpc_endpoints must be ARNs of users and roles, without wildcards; got ${join(", ", var.exempt_from_vpc_endpoints)}."
   }
 }

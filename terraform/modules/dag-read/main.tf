@@ -1,3 +1,10 @@
+module "bucket_owner" {
+  source = "../bucket-owner"
+
+  bucket_arn = var.bucket_arn
+  account_id = var.account_id
+}
+
 data "aws_iam_policy_document" "this" {
   # GetObjectVersion too: files are fetched by the VersionId in the manifest, and GetObject alone does not allow that.
   statement {
@@ -28,4 +35,6 @@ data "aws_iam_policy_document" "this" {
       resources = [statement.value]
     }
   }
+
+  override_policy_documents = [module.bucket_owner.json]
 }

@@ -1,5 +1,7 @@
+data "aws_partition" "current" {}
+
 resource "aws_iam_openid_connect_provider" "this" {
   url             = var.url
-  client_id_list  = ["sts.amazonaws.com"]
+  client_id_list  = local.token_audiences
   thumbprint_list = var.thumbprints
 }

@@ -9,6 +9,13 @@ module "trust" {
   principals = { NamedPeople = var.principals }
 }
 
+module "bucket_owner" {
+  source = "../bucket-owner"
+
+  bucket_arn = var.bucket_arn
+  account_id = var.account_id
+}
+
 data "aws_iam_policy_document" "operate" {
   statement {
     sid     = "ReadEnvironment"
@@ -80,6 +87,8 @@ data "aws_iam_policy_document" "operate" {
     actions   = ["logs:DescribeLogStreams", "logs:FilterLogEvents", "logs:GetLogEvents"]
     resources = [var.log_groups_arn] # ends with *, which takes the streams in
   }
+
+  override_policy_documents = [module.bucket_owner.json]
 }
 
 resource "aws_iam_role" "this" {

@@ -5,6 +5,13 @@ locals {
   places    = [local.files, local.manifests, local.pointer]
 }
 
+module "bucket_owner" {
+  source = "../bucket-owner"
+
+  bucket_arn = var.bucket_arn
+  account_id = var.account_id
+}
+
 data "aws_iam_policy_document" "publish" {
   statement {
     sid       = "WriteAndReadOwnPlaces"
@@ -79,6 +86,8 @@ data "aws_iam_policy_document" "publish" {
       resources = [statement.value]
     }
   }
+
+  override_policy_documents = [module.bucket_owner.json]
 }
 
 resource "aws_iam_role" "this" {

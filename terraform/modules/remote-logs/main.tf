@@ -1,3 +1,10 @@
+module "bucket_owner" {
+  source = "../bucket-owner"
+
+  bucket_arn = var.bucket_arn
+  account_id = var.account_id
+}
+
 data "aws_iam_policy_document" "this" {
   statement {
     sid       = "TaskLogs"
@@ -22,4 +29,6 @@ data "aws_iam_policy_document" "this" {
       resources = [statement.value]
     }
   }
+
+  override_policy_documents = [module.bucket_owner.json]
 }

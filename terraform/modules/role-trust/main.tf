@@ -1,3 +1,5 @@
+data "aws_partition" "current" {}
+
 data "aws_iam_policy_document" "this" {
   # StringEquals takes no wildcard.
   dynamic "statement" {
@@ -21,7 +23,7 @@ data "aws_iam_policy_document" "this" {
       condition {
         test     = "StringEquals"
         variable = "${split("oidc-provider/", statement.value.provider_arn)[1]}:aud"
-        values   = ["sts.amazonaws.com"]
+        values   = local.token_audiences
       }
     }
   }

@@ -1,5 +1,5 @@
 variable "secrets_arn" {
-  description = "Beginning of the ARNs of the account's secrets: arn:aws:secretsmanager:<region>:<account>:secret."
+  description = "Beginning of the ARNs of the account's secrets: arn:<partition>:secretsmanager:<region>:<account>:secret."
   type        = string
 }
 

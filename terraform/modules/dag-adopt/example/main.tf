@@ -7,6 +7,7 @@ module "dag_adopt" {
 
   environment = "dev"
   bucket_arn  = "arn:aws:s3:::airflow-dags-dev-123456789012"
+  account_id  = "123456789012"
 }
 
 output "policy" {

@@ -7,6 +7,7 @@ module "remote_logs" {
 
   environment = "dev"
   bucket_arn  = "arn:aws:s3:::airflow-dags-dev-123456789012"
+  account_id  = "123456789012"
   write       = true
 }
 

@@ -1,0 +1,15 @@
+provider "aws" {
+  region = "eu-central-1"
+}
+
+module "bucket_owner" {
+  source = "../"
+
+  bucket_arn = "arn:aws:s3:::airflow-dags-dev-123456789012"
+  account_id = "123456789012"
+}
+
+output "policy" {
+  description = "The policy document."
+  value       = module.bucket_owner.json
+}
