@@ -58,37 +58,45 @@ class S3Server:
 
 
 @contextmanager
-def running(name: str, folder: Path) -> Iterator[S3Server]:
-    """Start `moto` or `versitygw` with its data and log in `folder`."""
-    port = free_port()
+def running(name: str, folder: Path, host: str = "127.0.0.1") -> Iterator[S3Server]:
+    """Start `moto` or `versitygw` with its data and log in `folder`. `host`: the address to listen on."""
+    port = free_port(host)
     if name == "moto":
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        command = [sys.executable, "-m", "moto.server", "-H", host, "-p", str(port)]
     else:
         (folder / "data").mkdir(parents=True)
         (folder / "versions").mkdir()
         command = [
-            str(program("versitygw")), "--port", f"127.0.0.1:{port}", "--access", KEYS["AWS_ACCESS_KEY_ID"], "--quiet",
+            str(program("versitygw")), "--port", f"{in_url(host)}:{port}", "--access", KEYS["AWS_ACCESS_KEY_ID"], "--quiet",
             "--secret", KEYS["AWS_SECRET_ACCESS_KEY"], "posix", "--versioning-dir", str(folder / "versions"), str(folder / "data"),
         ]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _wait(port, process)
-        yield S3Server(name, f"http://127.0.0.1:{port}", process)
+        _wait(host, port, process)
+        yield S3Server(name, f"http://{in_url(host)}:{port}", process)
     finally:
         process.kill()
         process.wait()
 
 
-def _wait(port: int, process: subprocess.Popen[bytes], seconds: float = 180) -> None:
+def in_url(host: str) -> str:
+    """An address as a URL has it."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _wait(host: str, port: int, process: subprocess.Popen[bytes], seconds: float = 180) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"the S3 server ended with {process.returncode}")
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
+            with socket.create_connection((host, port), timeout=1) as found:
+                if (
+                    found.getsockname() != found.getpeername()
+                ):  # the kernel may give us that very port: TCP's self-connect
+                    return
         except OSError:
             time.sleep(0.02)
     raise TimeoutError("the S3 server did not come up")

@@ -75,6 +75,18 @@ def test_labels_of_the_author_stay_but_for_the_two(pod: Make) -> None:
     assert labels["tier"] == "batch" and labels["app"] == "team_a" and labels["task_id"] == "job"
 
 
+KARPENTER, AUTOSCALER = "karpenter.sh/do-not-disrupt", "cluster-autoscaler.kubernetes.io/safe-to-evict"
+
+
+def test_a_pod_is_not_moved_to_save_a_node_unless_its_author_says_so(pod: Make, ask: Make) -> None:
+    made = pod(operator())["metadata"]["annotations"]
+    assert (made[KARPENTER], made[AUTOSCALER]) == ("true", "false")
+    made = pod(operator(f'annotations={{"{KARPENTER}": "false", "a": "b"}}'))["metadata"]["annotations"]
+    assert (made[KARPENTER], made[AUTOSCALER], made["a"]) == ("false", "false", "b")
+    job = ask(operator(cls="KubernetesJobOperator"))["pod"]["spec"]["template"]
+    assert job["metadata"]["annotations"][KARPENTER] == "true"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

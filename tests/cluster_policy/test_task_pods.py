@@ -25,6 +25,7 @@ def test_a_task_pod_syncs_its_own_package_alone_and_is_labelled(pod_policies: Po
     assert "env" not in pod["spec"]["initContainers"][1]
     labels = pod["metadata"]["labels"]
     assert (labels["app"], labels["dag_id"], labels["tier"]) == ("sales", "sales_report", "airflow")
+    assert pod["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"] == "true"
 
 
 def test_the_file_decides_not_the_id(pod_policies: Policies) -> None:

@@ -303,3 +303,17 @@ def test_a_body_that_is_cut_off_is_no_answer(proxy: FaultProxy, bucket: S3Store)
 def test_the_model_tells_etags_as_s3_does(bucket: S3Store):
     memory = MemoryStore()
     assert memory.put(KEY, b"data").etag == bucket.put(KEY, b"data").etag
+
+
+def test_a_pointer_over_a_delete_marker_is_written_with_a_condition_or_not_at_all(
+    gateway: S3Server, new_bucket: Callable[[S3Server], S3Store]
+):
+    """versitygw takes a delete marker for an object: of two publishers, without a condition, both would hear "published"."""
+    store = new_bucket(gateway)
+    pointer, manifest = "pointers/dev/sales.json", "manifests/dev/sales/v.json"
+    for key in (pointer, manifest):
+        store.delete(key, store.put(key, b"1").etag)
+    with pytest.raises(StoreError, match="takes its delete marker for an object; remove the marker"):
+        store.put(pointer, b"2")
+    assert store.head(pointer) is None
+    assert store.put(manifest, b"2").size == 1

@@ -178,3 +178,12 @@ def test_any_answer_is_what_is_promised_or_a_store_error(
             assert text and "\n" not in text and len(text) < 700 and text.isprintable(), text
 
     answered()
+
+
+@pytest.mark.parametrize("call", ["listing", "page", "past", "each_past"])
+def test_xml_that_names_no_bucket_is_no_empty_bucket(call: str, server: Server, store: S3Store) -> None:
+    """A publisher that believed it would take every live file for deleted."""
+    body = b"<?xml version='1.0'?><login><form/></login>"
+    server.answer = _bytes(200, {"Content-Type": "application/xml"}, body, True)
+    with pytest.raises(StoreError, match="not from S3"):
+        CALLS[call](store)

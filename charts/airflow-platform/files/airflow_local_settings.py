@@ -9,7 +9,7 @@ replace these functions. Teams that do not trust each other need environments of
     task_policy         the pods of KubernetesPodOperator go to the jobs' namespace, with the package's service account
                         and the labels `app` and `dag_id`.
     pod_mutation_hook   pods there get what Pod Security `restricted` asks for and their author left open; a task pod of
-                        KubernetesExecutor syncs its own package alone.
+                        KubernetesExecutor syncs its own package alone. Both stay on their node while they run.
 
 dag-processor and task runner both call the first two, for each DAG of a file (airflow/dag_processing/dagbag.py,
 `bag_dag`); the last is called where a pod is made: in the task runner for the operator, in the scheduler for the executor.
@@ -39,6 +39,8 @@ from dag_protocol import check_package
 __all__ = ["dag_policy", "pod_mutation_hook", "task_policy"]
 
 MAX_DAG_ID = 63  # ids are Kubernetes labels
+STAYS = {"karpenter.sh/do-not-disrupt": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+"""Annotations of a pod that is not moved to save a node: it would begin its work anew. What the author set stays."""
 DEFAULT_OWNER = "airflow"  # of a task that names none
 POD_OPERATOR = "airflow.providers.cncf.kubernetes.operators.pod.KubernetesPodOperator"
 SYNC_CONTAINER = "dag-sync-init"
@@ -91,6 +93,7 @@ def pod_mutation_hook(pod: Any) -> None:
         pod.metadata.labels = {**labels, "app": package}
     if package and of_executor:
         _sync_only(pod, package)
+    pod.metadata.annotations = {**STAYS, **(pod.metadata.annotations or {})}
     if pod.metadata.namespace != settings.jobs_namespace:
         return
     if package and not of_executor:
