@@ -56,11 +56,18 @@ class Airflow:
         dags: the DAGs folder.
         database_url: a PostgreSQL database; None: SQLite in `home`.
         settings: variables on top of the shipped ones.
+        prefix: of each command, such as one that enters a namespace.
     """
 
     def __init__(
-        self, home: Path, dags: Path, database_url: str | None = None, settings: dict[str, str] | None = None
+        self,
+        home: Path,
+        dags: Path,
+        database_url: str | None = None,
+        settings: dict[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
     ) -> None:
+        self._prefix = prefix
         self.home = home
         self.dags = dags
         self.url = database_url or f"sqlite:///{home}/airflow.db"
@@ -86,7 +93,12 @@ class Airflow:
     def run(self, *args: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run an airflow command to its end."""
         return subprocess.run(
-            [AIRFLOW, *args], env=self.environment, capture_output=True, text=True, timeout=timeout, check=False
+            [*self._prefix, AIRFLOW, *args],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
     def migrate(self) -> None:
@@ -99,7 +111,7 @@ class Airflow:
         """Start a component in a process group of its own, its output in `<home>/<component>.log`."""
         with (self.home / f"{args[0]}.log").open("ab") as log:
             return subprocess.Popen(
-                [AIRFLOW, *args],
+                [*self._prefix, AIRFLOW, *args],
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

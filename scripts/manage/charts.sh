@@ -143,14 +143,18 @@ deploy() {
   local ours airflow
   ours=$(revision airflow-platform)
   airflow=$(revision airflow)
+  local network
   is_namespace "$namespace" || run "$(namespace_line)"
   make_secrets
+  network=$(network_of_pods)
   upgrade airflow-platform "$ours" || fail 1 "airflow-platform was not installed and is as it was, Airflow was not touched; see what helm says above, then run the same command again."
   run "$(finished_jobs_line)"
   upgrade airflow "$airflow" || {
     take_back airflow-platform "$ours"
     fail 1 "Airflow is as it was before, but a migration of the database may have run; see 'kubectl get pods,events --namespace $namespace', then run the same command again (slow nodes: -- --timeout 60m)."
   }
+  # Pods read the ConfigMap when they start, and the official chart does not know it.
+  [[ $airflow == none || $network == "$(network_of_pods)" ]] || run "$(restart_line)" >&2
   echo "manage.sh: $env is deployed. 'manage.sh status $env' shows it; the first sign-in is user admin, with the password of: kubectl get secret airflow-admin --namespace $namespace --output go-template='{{.data.password | base64decode}}'" >&2
 }
 
@@ -212,6 +216,13 @@ take_back() { # RELEASE REVISION
 run() { # LINE: as it is printed by --dry-run
   (cd "$top" && eval "$1")
 }
+
+network_of_pods() {
+  kubectl get configmap airflow-platform-network --namespace "$namespace" --ignore-not-found --output jsonpath='{.data}' \
+    || fail 1 "the ConfigMap airflow-platform-network in $namespace cannot be read."
+}
+
+restart_line() { echo "kubectl rollout restart deployment,statefulset --namespace $namespace --selector release=airflow,tier=airflow"; }
 
 namespace_line() { echo "kubectl create namespace $namespace"; }
 

@@ -12,20 +12,7 @@ import pytest
 import dag_http
 from scripts.local.waiting import PATIENCE
 from scripts.pinned import ROOT
-
-UNSHARE = ("unshare", "--net")
-
-
-def can_unshare() -> bool:
-    """Whether a network namespace can be made here: it takes root, and a container that may."""
-    try:
-        return subprocess.run([*UNSHARE, "ip", "link"], capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
-
-
-needs_namespaces = pytest.mark.skipif(not can_unshare(), reason="no network namespace can be made (unshare --net, ip)")
-
+from tests.helpers.needs import UNSHARE, needs_namespaces
 
 # Before Python starts: urllib3 looks once, when it is imported, whether there is IPv6.
 FAMILIES = {
@@ -39,13 +26,14 @@ FAMILIES = {
 @pytest.mark.parametrize(("host", "in_url"), [("::1", "[::1]"), ("127.0.0.1", "127.0.0.1")])
 def test_all_of_it_works_where_there_is_one_family_alone(host: str, in_url: str) -> None:
     """`:9101` was one family's, and Airflow's own hostname_callable and api-server were IPv4's alone."""
-    script = f'{FAMILIES[host]} && exec "$0" -m tests.network.inside {host}'
+    script = f'{FAMILIES[host]} && exec "$0" -m tests.network.one_family {host}'
     done = subprocess.run(
         [*UNSHARE, "sh", "-c", script, sys.executable], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert json.loads(done.stdout.splitlines()[-1]) == {
-        "sync": True, "healthy": "ok\n", "adopter": True, "api": True,
+        "sync": True, "healthy": "ok\n", "adopter": True,
+        "task": "pointers/dev/_environment.json pointers/dev/sales.json",
         "hostname_callable": "pod_address.for_urls", "address": in_url,
     }  # fmt: skip
 

@@ -91,7 +91,7 @@ def roles_come_from_the_outputs(case: Case, inventory: Inventory) -> Iterator[st
     arns = {
         n: a.get("eks.amazonaws.com/role-arn") for n, a in inventory.facts["serviceAccounts"].items() if "/" not in n
     }
-    cloud = case.of("platform") == "cloud" and "options/pod-identity" not in case.layers
+    cloud = case.of("platform") == "cloud" and not {"options/pod-identity", "options/own-store"} & {*case.layers}
     for workload in inventory.workloads:
         component, account = workload.component, workload.facts.get("serviceAccount", "")
         role = component.replace("-", "_")
@@ -104,7 +104,7 @@ def roles_come_from_the_outputs(case: Case, inventory: Inventory) -> Iterator[st
             yield f"{workload.ref}: role {arns.get(account)}, not {wanted}"
 
 
-SECRETS = {"airflow-keys", "airflow-database", "airflow-broker", "airflow-admin", "airflow-env", "airflow-flower"}
+SECRETS = {"airflow-keys", "airflow-database", "airflow-broker", "airflow-admin", "airflow-env", "airflow-flower", "airflow-store"}
 LOGIN = re.compile(r"://[^/@{]*:[^/@{]+@|\"(token|password|secret\w*)\": *\"[^\"]")
 SECRETIVE = re.compile(r"passw|secret|token|private|fernet|credential|conn_(?!aws_default)", re.IGNORECASE)
 

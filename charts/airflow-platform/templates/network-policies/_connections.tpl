@@ -59,6 +59,9 @@ probes and `kubectl port-forward`: they come from the pod's own node, which no n
 # those who start pods, watch them or read their logs.
 - {from: {{ concat $servers $workers $adopter $cleanup | toJson }}, to: internet, port: 443}
 - {from: {{ concat (list "scheduler" "triggerer") $workers (ternary (list "api-server") list $kubernetes) $cleanup | toJson }}, to: internet, port: {{ $policies.kubernetesApiPort }}}
+{{- range include "airflow-platform.outsidePorts" . | fromJsonArray }}{{/* of the proxy and of a store of one's own */}}
+- {from: {{ concat $servers $workers $adopter $cleanup | toJson }}, to: internet, port: {{ . }}}
+{{- end }}
 {{- range $policies.gitPorts }}{{ if has $.Values.delivery (list "git-sync" "git-bundle") }}
 - {from: {{ concat (list "scheduler" "dag-processor" "triggerer") $workers | toJson }}, to: internet, port: {{ . }}}
 {{- end }}{{ end }}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,7 +22,7 @@ def identity(endpoint_url: str | None, ask: bool = True) -> str:
         credentials = session.get_credentials()
         if credentials is None:
             return "nobody: no credentials were found"
-        if not ask:
+        if not ask or _is_of_another_store(endpoint_url):
             return f"access key {credentials.access_key}"
         config = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 1})
         sts = session.client(
@@ -37,3 +39,9 @@ def identity(endpoint_url: str | None, ask: bool = True) -> str:
         ValueError,
     ) as error:  # OSError: a token or a program that is not there
         return f"nobody: {error}"
+
+
+def _is_of_another_store(endpoint_url: str | None) -> bool:
+    """Whether the keys are of a store that is not AWS's and has no STS: they are nothing to be sent to AWS."""
+    sts = endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_STS")
+    return bool(os.environ.get("AWS_ENDPOINT_URL_S3")) and not sts
