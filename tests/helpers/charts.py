@@ -94,7 +94,7 @@ OPTIONS = [
         "smtp",
     ),
     with_options(combination("s3-sync", "kubernetes"), "pod-identity"),
-    with_options(combination("s3-sync", "local"), "own-store"),
+    replace(with_options(combination("s3-sync", "local"), "own-store"), name="own-store"),
     with_options(combination("git-sync", "local", "pi", "pi"), "secrets-vault", "sign-in-ldap", "ipv6"),
 ]
 ON_PI = [

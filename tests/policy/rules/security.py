@@ -104,7 +104,15 @@ def roles_come_from_the_outputs(case: Case, inventory: Inventory) -> Iterator[st
             yield f"{workload.ref}: role {arns.get(account)}, not {wanted}"
 
 
-SECRETS = {"airflow-keys", "airflow-database", "airflow-broker", "airflow-admin", "airflow-env", "airflow-flower", "airflow-store"}
+SECRETS = {
+    "airflow-keys",
+    "airflow-database",
+    "airflow-broker",
+    "airflow-admin",
+    "airflow-env",
+    "airflow-flower",
+    "airflow-store",
+}
 LOGIN = re.compile(r"://[^/@{]*:[^/@{]+@|\"(token|password|secret\w*)\": *\"[^\"]")
 SECRETIVE = re.compile(r"passw|secret|token|private|fernet|credential|conn_(?!aws_default)", re.IGNORECASE)
 
