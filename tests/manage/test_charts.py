@@ -467,3 +467,31 @@ def test_a_wrong_database_url_touches_nothing(operator: Operator) -> None:
     assert done.returncode == 1 and done.stderr.endswith("manage.sh: nothing was touched.\n")
     assert "AIRFLOW_DATABASE_URL is not like postgresql://user:password@host:5432/database" in done.stderr
     assert not [call for call in operator.calls if "create" in call or "upgrade" in call]
+
+
+@needs_archive
+@pytest.mark.parametrize(("changes", "history", "restarts"), [("1", HISTORY, 1), ("", HISTORY, 0), ("1", "", 0)])
+def test_pods_are_restarted_when_their_network_changed(
+    operator: Operator, changes: str, history: str, restarts: int
+) -> None:
+    """They read the ConfigMap when they start, and the official chart rolls nothing for it."""
+    done = operator("deploy", "pi", "--yes", HISTORY=history, NETWORK_CHANGES=changes)
+    assert done.returncode == 0, done.stderr
+    assert (
+        sum("rollout restart deployment,statefulset --namespace airflow" in call for call in operator.calls) == restarts
+    )
+
+
+@needs_archive
+def test_a_store_of_one_s_own_has_no_roles(operator: Operator) -> None:
+    by_hand = '{"environment": "dev", "bucket": "packages", "region": "us-east-1", "roles": {}, "repositories": {}}'
+    (operator.folder / "own.json").write_text(by_hand)
+    words = ("render", "dev", "--outputs", "own.json")
+    refused = operator(*words)
+    assert refused.returncode == 2 and "'scheduler' is a required property" in refused.stderr
+    operator.edit("values/environments.yaml", "executor/local, env/dev", "executor/local, options/own-store, env/dev")
+    done = operator(*words)
+    assert done.returncode == 0, done.stderr
+    assert "role-arn" not in done.stdout
+    other = operator("render", "dev", *OUTPUTS)
+    assert other.returncode == 2 and "docs/how-to/networks.md shows one for a store of your own." in other.stderr

@@ -86,3 +86,32 @@ def test_the_adopter_rolls_and_has_no_role_with_keys_of_its_own() -> None:
 def test_an_address_that_cannot_work_is_one_sentence(name: str, url: str) -> None:
     with pytest.raises(Refused, match=f"{name} is .*give scheme, host and port"):
         rendered(f"{name}={url}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "opened"),
+    [
+        ((*STORE, *PROXY), {3128, 9000}),
+        (("network.proxy=http://proxy.example.org",), {80}),
+        (("network.proxy=https://proxy.example.org",), set()),  # 443 is open anyway
+    ],
+)
+def test_the_ports_that_lead_there_are_open_to_whoever_connects(settings: tuple[str, ...], opened: set[int]) -> None:
+    policies = {m["metadata"]["name"]: m["spec"] for m in rendered(*settings) if m["kind"] == "NetworkPolicy"}
+    before = {m["metadata"]["name"]: m["spec"] for m in rendered() if m["kind"] == "NetworkPolicy"}
+    assert policies.keys() == before.keys()
+    who = {
+        "airflow-scheduler",
+        "airflow-dag-processor",
+        "airflow-triggerer",
+        "airflow-api-server",
+        "airflow-dag-adopter",
+        "jobs",
+    }
+    for name in policies:
+        assert ports(policies[name]) - ports(before[name]) == (opened if name in who else set()), name
+
+
+def ports(policy: Any) -> set[int]:
+    """Those that lead out."""
+    return {port["port"] for rule in policy.get("egress") or [] for port in rule["ports"]}
