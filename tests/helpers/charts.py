@@ -94,7 +94,10 @@ OPTIONS = [
         "smtp",
     ),
     with_options(combination("s3-sync", "kubernetes"), "pod-identity"),
-    replace(with_options(combination("s3-sync", "local"), "own-store"), name="own-store"),
+    *(
+        replace(with_options(combination("s3-sync", executor), "own-store"), name=f"own-store-{executor}")
+        for executor in EXECUTORS
+    ),
     with_options(combination("git-sync", "local", "pi", "pi"), "secrets-vault", "sign-in-ldap", "ipv6"),
 ]
 ON_PI = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tests.helpers.charts import Case, combination
+from tests.helpers.charts import Case, combination, with_options
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ OFFICIAL = [
     Wrong(S3, ("--set", "workers.celery.keda.enabled=true"), ("executor is LocalExecutor", "workers.celery.keda", "executor/celery")),
     Wrong(S3, (), ("bucket", "scripts/manage.sh output ENV"), outputs=False),
     Wrong(IMAGE, (), ("bucket, region or roles", "scripts/manage.sh output ENV"), outputs=False),
+    Wrong(with_options(IMAGE, "own-store"), (), ("bucket or region", "docs/how-to/networks.md"), outputs=False),
     Wrong(PI, (), ("delivery is s3-sync", "bucket", "delivery/git-sync")),
     Wrong(BUNDLE_ON_PI, (), ("delivery is dag-bundle", "bucket", "delivery/git-bundle")),
     Wrong(BARE["image"], (), ("delivery is image", "defaultAirflowRepository", "examples/image/Dockerfile")),
