@@ -169,7 +169,7 @@ reach() {
 # databases would stay and fit no more.
 check_deployed() {
   local listed there
-  listed=$(releases airflow-platform)
+  listed=$(releases airflow-platform) || exit
   [[ -n $listed ]] || return 0
   there=$(helm get values airflow-platform --namespace "$namespace" --output json | renders environment) \
     || fail 1 "which environment is deployed in $namespace cannot be read; nothing was changed."
@@ -190,7 +190,7 @@ confirm() {
 # The revision that a failed upgrade goes back to: a number, `none` where there is no such release, nothing where it never was well.
 revision() { # RELEASE
   local listed
-  listed=$(releases "$1")
+  listed=$(releases "$1") || exit # bash goes on in a substitution, and no answer must never look like a first deploy
   [[ -n $listed ]] || { echo none; return; }
   helm history "$1" --namespace "$namespace" --output json | renders deployed || fail 1 "the history of $1 cannot be read; nothing was changed."
 }

@@ -22,7 +22,10 @@ PARTITIONS = {
 SERVICES = {"s3.amazonaws.com"}  # principals, of the same name everywhere
 
 
-@pytest.fixture(scope="module", params=PARTITIONS)
+IN_FULL = pytest.mark.exhaustive("terraform")
+
+
+@pytest.fixture(scope="module", params=["cn-north-1", pytest.param("us-gov-west-1", marks=IN_FULL)])
 def region(request):
     return request.param
 
