@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -280,6 +281,14 @@ def test_airflow_s_sidecar_can_start_without_root(pod: Make, context: str, user:
     _, sidecar = pod(operator(f"do_xcom_push=True, security_context={context}"))["spec"]["containers"]
     assert sidecar["name"] == "airflow-xcom-sidecar"
     assert sidecar["securityContext"].get("runAsUser") == user
+
+
+def test_on_openshift_no_pod_asks_for_a_user(pod: Make, pod_policies: Policies) -> None:
+    """Each namespace has its own range; a pod with another is refused."""
+    pod_policies.say(fixed_ids=False)
+    made = pod(operator("do_xcom_push=True"))["spec"]
+    assert "runAsUser" not in json.dumps(made)
+    assert made["securityContext"]["runAsNonRoot"] is True
 
 
 # --- examples ---------------------------------------------------------------------------------------------------

@@ -14,7 +14,14 @@ import pytest
 
 from .conftest import POLICY, Policies, dag, write
 
-STRICT = {"default_package": None, "dag_ids": [], "jobs_namespace": "etl-jobs", "packages": [], "on_failure": []}
+STRICT = {
+    "default_package": None,
+    "dag_ids": [],
+    "jobs_namespace": "etl-jobs",
+    "packages": [],
+    "on_failure": [],
+    "fixed_ids": True,
+}
 BROKEN = {
     "cut": b'{"dag_ids": ["a"',
     "not UTF-8": b"\xff\xfe\x00",
@@ -44,6 +51,7 @@ def test_what_the_chart_renders_is_read(read: Callable[..., dict[str, Any]], tmp
     assert read()["settings"] == POLICY | {
         "default_package": "financial_screener",
         "packages": sorted(POLICY["packages"]),
+        "fixed_ids": True,
     }
 
 

@@ -64,9 +64,16 @@ class Case(Environment):
         return [OUTPUTS] if "platform/cloud" in self.layers else []
 
 
-def combination(delivery: str, executor: str, platform: str = "cloud", env: str = "dev") -> Case:
+def combination(delivery: str, executor: str, platform: str = "cloud", env: str = "dev", ids: str = "fixed") -> Case:
     """A delivery with an executor."""
-    layers = ("base", f"platform/{platform}", f"delivery/{delivery}", f"executor/{executor}", f"env/{env}")
+    layers = (
+        "base",
+        f"ids/{ids}",
+        f"platform/{platform}",
+        f"delivery/{delivery}",
+        f"executor/{executor}",
+        f"env/{env}",
+    )
     extra = tuple(file for file in [EXTRA / f"{delivery}.yaml"] if file.exists())
     ours = tuple(file for file in [EXTRA / "airflow-platform" / f"{delivery}.yaml"] if file.exists())
     return Case(f"{delivery}-{executor}", check_layers(layers, "a combination"), extra, ours)
@@ -100,11 +107,15 @@ OPTIONS = [
     ),
     with_options(combination("git-sync", "local", "pi", "pi"), "secrets-vault", "sign-in-ldap", "ipv6"),
 ]
+ON_OPENSHIFT = [
+    replace(combination(delivery, executor, ids="openshift"), name=f"openshift-{executor}")
+    for delivery, executor in (("s3-sync", "celery"), ("git-sync", "kubernetes"))
+]
 ON_PI = [
     replace(combination("git-sync", executor, "pi", "pi"), name=f"pi-{executor}")
     for executor in ("celery", "kubernetes")
 ]
-CASES = [*ENVIRONMENTS, *COMBINATIONS, *OPTIONS, *ON_PI]
+CASES = [*ENVIRONMENTS, *COMBINATIONS, *OPTIONS, *ON_OPENSHIFT, *ON_PI]
 INCIDENT = Case("incident", (), (EXTRA / "incident.yaml",))  # what the policies must find
 
 

@@ -54,6 +54,12 @@ def test_without_settings_there_is_no_such_configmap() -> None:
     assert variables() == {}
 
 
+def test_the_encryption_that_writes_ask_for_reaches_every_program() -> None:
+    assert variables("store.encryption=aws:kms")["AIRFLOW_PLATFORM_ENCRYPTION"] == "aws:kms"
+    with pytest.raises(Refused, match="encryption"):
+        rendered("store.encryption=aes256")
+
+
 def test_what_is_in_the_cluster_is_reached_without_the_proxy() -> None:
     inside = variables(*PROXY)["NO_PROXY"].split(",")
     assert {

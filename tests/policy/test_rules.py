@@ -400,6 +400,8 @@ NOTICED: list[tuple[str, str, Callable[[Facts], None]]] = [
     ("pods_keep_to_the_restricted_standard", "dev", of_security(lambda pod, _: pod.pop("seccompProfile"))),
     ("pods_keep_to_the_restricted_standard", "dev", of_security(lambda _, own: own.pop("allowPrivilegeEscalation"))),
     ("pods_keep_to_the_restricted_standard", "dev", of_security(lambda _, own: own.pop("capabilities"))),
+    ("users_are_numbers_but_on_openshift", "dev", of_security(lambda pod, _: pod.pop("runAsUser"))),
+    ("users_are_numbers_but_on_openshift", "openshift-celery", of_container(*SIDECAR, security={"runAsUser": 50000})),
     ("containers_say_what_they_need", "dev", memory_without_limit),
     ("containers_say_what_they_need", "dev", request_above_limit),
     ("what_runs_is_probed", "dev", sidecar_that_gates_nothing),

@@ -73,17 +73,17 @@ def test_the_environments_are_those_of_the_mission() -> None:
     assert {place.of("executor") for place in found.values()} == {"local"}
 
 
-GOOD = ["base", "platform/cloud", "delivery/s3-sync", "executor/local", "env/dev"]
+GOOD = ["base", "ids/fixed", "platform/cloud", "delivery/s3-sync", "executor/local", "env/dev"]
 
 
 @pytest.mark.parametrize(
     ("layers", "says"),
     [
-        ([*GOOD[:2], "delivery/git-sync", *GOOD[2:]], "delivery/git-sync and delivery/s3-sync cannot be combined; keep one layer of delivery."),
-        ([*GOOD[:3], "executor/celery", *GOOD[3:]], "executor/celery and executor/local cannot be combined"),
-        ([*GOOD[:2], *GOOD[3:]], "no layer of delivery; add one of: delivery/configmap, "),
-        ([*GOOD[:2], "delivery/s3sync", *GOOD[3:]], "there is no layer delivery/s3sync; did you mean delivery/s3-sync?"),
-        ([GOOD[1], GOOD[0], *GOOD[2:]], "layers are out of order, later ones win; the order is base, platform, "),
+        ([*GOOD[:3], "delivery/git-sync", *GOOD[3:]], "delivery/git-sync and delivery/s3-sync cannot be combined; keep one layer of delivery."),
+        ([*GOOD[:4], "executor/celery", *GOOD[4:]], "executor/celery and executor/local cannot be combined"),
+        ([*GOOD[:3], *GOOD[4:]], "no layer of delivery; add one of: delivery/configmap, "),
+        ([*GOOD[:3], "delivery/s3sync", *GOOD[4:]], "there is no layer delivery/s3sync; did you mean delivery/s3-sync?"),
+        ([GOOD[1], GOOD[0], *GOOD[2:]], "layers are out of order, later ones win; the order is base, ids, platform, "),
         ([*GOOD, "options/flower"], "layers are out of order"),
     ],
 )  # fmt: skip

@@ -317,3 +317,46 @@ def test_a_pointer_over_a_delete_marker_is_written_with_a_condition_or_not_at_al
         store.put(pointer, b"2")
     assert store.head(pointer) is None
     assert store.put(manifest, b"2").size == 1
+
+
+KEY_ARN = "arn:aws:kms:us-east-1:123456789012:key/1"
+
+
+@pytest.mark.parametrize(
+    ("said", "stored"),
+    [
+        ("", ("AES256", None)),
+        ("AES256", ("AES256", None)),
+        ("aws:kms", ("aws:kms", None)),
+        (f"aws:kms:{KEY_ARN}", ("aws:kms", KEY_ARN)),
+    ],
+)
+def test_a_write_asks_for_the_encryption_that_a_bucket_s_policy_demands(
+    said: str,
+    stored: tuple[str, str | None],
+    moto: S3Server,
+    new_bucket: Callable[[S3Server], S3Store],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("AIRFLOW_PLATFORM_ENCRYPTION", said)
+    store = new_bucket(moto)
+    asked: list[Any] = []
+    store.client.meta.events.register(
+        "before-parameter-build.s3.PutObject", lambda params, **_: asked.append(dict(params))
+    )
+    store.put(KEY, b"x", tag="v")
+    assert ("ServerSideEncryption" in asked[0]) == bool(said)
+    answer = store.client.head_object(Bucket=store.bucket, Key=KEY)
+    assert answer.get("ServerSideEncryption", "AES256") == stored[0]
+    assert asked[0].get("SSEKMSKeyId") == stored[1]
+
+
+@pytest.mark.parametrize("said", ["aes256", "aws:kms:", "aws:kms:alias/mine", "none"])
+def test_an_encryption_that_nobody_knows_is_one_sentence_and_writes_nothing(
+    said: str, moto: S3Server, new_bucket: Callable[[S3Server], S3Store], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("AIRFLOW_PLATFORM_ENCRYPTION", said)
+    store = new_bucket(moto)
+    with pytest.raises(StoreError, match=r"AIRFLOW_PLATFORM_ENCRYPTION is .*: say AES256, aws:kms, or"):
+        store.put(KEY, b"x")
+    assert store.head(KEY) is None

@@ -98,7 +98,7 @@ def pod_mutation_hook(pod: Any) -> None:
         return
     if package and not of_executor:
         _give_account(pod, package, settings)
-    _restrict(pod)
+    _restrict(pod, settings.fixed_ids)
 
 
 # --- what the chart says ----------------------------------------------------------------------------------------
@@ -114,6 +114,7 @@ class Settings:
         jobs_namespace: where packages' pods run.
         packages: those with a service account there; empty: any.
         on_failure: notifiers that are told of each failed run; the path of a class, and its arguments as JSON.
+        fixed_ids: whether a pod may ask for a user by number; OpenShift gives each namespace its own.
     """
 
     default_package: str | None = None
@@ -121,6 +122,7 @@ class Settings:
     jobs_namespace: str = "etl-jobs"
     packages: frozenset[str] = frozenset()
     on_failure: frozenset[tuple[str, str]] = frozenset()
+    fixed_ids: bool = True
 
     def has_account(self, package: str) -> bool:
         """Whether a service account of the package's name is in the jobs' namespace."""
@@ -166,6 +168,7 @@ def _decode(data: bytes) -> Settings:
         namespace,
         frozenset(check_package(p) for p in _names(document, "packages")),
         frozenset(_notifiers(document)),
+        document.get("fixed_ids") is not False,
     )
 
 
@@ -434,7 +437,7 @@ def _give_account(pod: Any, package: str, settings: Settings) -> None:
     _check_account(account, package, settings, f"pod {pod.metadata.name!r} of package {package!r}")
 
 
-def _restrict(pod: Any) -> None:
+def _restrict(pod: Any, fixed_ids: bool) -> None:
     """Add what Pod Security `restricted` asks for. What the author set stays, and is the API server's to refuse."""
     context = pod.spec.security_context = pod.spec.security_context or {}
     _default(context, "runAsNonRoot", True)
@@ -446,7 +449,7 @@ def _restrict(pod: Any) -> None:
         added = set(_field(capabilities, "add") or [])
         if not (_field(own, "privileged") or added & {"SYS_ADMIN", "CAP_SYS_ADMIN"}):  # no pod can have both
             _default(own, "allowPrivilegeEscalation", False)
-        if container.name == XCOM_SIDECAR and _field(context, "runAsUser") is None:
+        if fixed_ids and container.name == XCOM_SIDECAR and _field(context, "runAsUser") is None:
             _default(own, "runAsUser", NOBODY)  # Airflow adds it, and its image's user is root: it would never start
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,9 @@ from botocore.config import Config
 from botocore.response import StreamingBody
 
 from dag_protocol import EXPIRED, PLACE, TAG, place_of
+
+ENCRYPTION = "AIRFLOW_PLATFORM_ENCRYPTION"
+"""Variable that says what each write asks for, where a bucket's policy refuses those that ask for nothing."""
 
 
 class StoreError(Exception):
@@ -319,6 +323,7 @@ class S3Store:
                 Metadata={TAG: tag, PLACE: place_of(self.bucket, key)} if tag else {},
                 ChecksumSHA256=digest,
                 **condition,
+                **encryption(os.environ.get(ENCRYPTION, "")),
             )
         if answer.get("VersionId", "null") == "null":
             raise Unversioned(
@@ -407,6 +412,21 @@ def _translated(error: aws.ClientError, what: str) -> StoreError:
     if status in (404, 405) or status >= 500 or code in ("RequestTimeout", "SlowDown", "Throttling", "BadDigest"):
         return Unanswered(f"{what}: the server answered {status} {_brief(code)}".rstrip())
     return StoreError(f"{what}: {status} {_brief(code)} {reason}".rstrip())
+
+
+def encryption(text: str) -> dict[str, str]:
+    """What a write asks for: nothing of an empty text, which leaves it to the bucket. Raises StoreError.
+
+    Args:
+        text: `AES256`, `aws:kms`, or `aws:kms:` and the ARN of a key.
+    """
+    if text in ("AES256", "aws:kms"):
+        return {"ServerSideEncryption": text}
+    if text.startswith("aws:kms:arn:"):
+        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": text.removeprefix("aws:kms:")}
+    if text:
+        raise StoreError(f"{ENCRYPTION} is {_brief(repr(text))}: say AES256, aws:kms, or aws:kms: and the ARN of a key")
+    return {}
 
 
 def _check_page(page: Any, prefix: str, *fields: str) -> None:

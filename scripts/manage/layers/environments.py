@@ -17,7 +17,7 @@ LIST = VALUES / "environments.yaml"
 # In the order in which they are installed: Airflow's pods mount what ours has.
 RELEASES = ("airflow-platform", "airflow")
 NAMESPACE = "airflow"
-KINDS = ("base", "platform", "delivery", "executor", "options", "env")  # the order of layers; later ones win
+KINDS = ("base", "ids", "platform", "delivery", "executor", "options", "env")  # the order of layers; later ones win
 ONCE = frozenset(KINDS) - {"options"}
 
 

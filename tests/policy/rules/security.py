@@ -37,6 +37,21 @@ def pods_keep_to_the_restricted_standard(case: Case, inventory: Inventory) -> It
             yield f"{workload.ref}: uses the node's {workload.facts['host']}"
 
 
+IDS = ("runAsUser", "runAsGroup", "fsGroup", "supplementalGroups")
+
+
+@rule
+def users_are_numbers_but_on_openshift(case: Case, inventory: Inventory) -> Iterator[str]:
+    """Of an image that names its user nobody can check that it is not root; OpenShift refuses every id but its own."""
+    for workload, container in inventory.containers():
+        pod, own = workload.facts.get("security", {}), container.facts.get("security", {})
+        where, said = f"{workload.ref}/{container.name}", [name for name in IDS if name in pod or name in own]
+        if case.of("ids") == "openshift" and said:
+            yield f"{where}: {', '.join(said)}"
+        elif case.of("ids") == "fixed" and "runAsUser" not in said:
+            yield f"{where}: its user is the image's, which may be a name"
+
+
 NEVER_TALKS = {
     "dag-processor",
     "statsd",
