@@ -128,6 +128,23 @@ def test_outputs_of_another_shape_are_refused_by_the_name_of_the_key(operator: O
     assert done.returncode == 2 and "outputs.json: roles: " in done.stderr and "schedular" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("bucket", "packages\\n  evil: true"), ("bucket", "packages\\n"), ("bucket", "Packages"), ("bucket", "{{ .Values }}"),
+        ("region", "eu-central-1\\n"), ("region", "eu central"), ("environment", "dev\\n"),
+    ],
+)  # fmt: skip
+def test_outputs_with_a_line_break_or_a_template_are_refused(operator: Operator, field: str, value: str) -> None:
+    """Adversary 19: they were rendered into the environments of pods and into airflow.cfg."""
+    text = (operator.folder / "outputs.json").read_text()
+    changed = re.sub(rf'("{field}": )"[^"]*"', lambda found: f'{found[1]}"{value}"', text, count=1)
+    assert changed != text
+    (operator.folder / "outputs.json").write_text(changed)
+    done = operator("render", "dev", *OUTPUTS)
+    assert (done.returncode, done.stdout) == (2, "") and f"outputs.json: {field}: " in done.stderr
+
+
 def test_another_chart_than_the_pinned_one_is_refused(operator: Operator, tmp_path: Path) -> None:
     other = tmp_path / "airflow.tgz"
     other.write_bytes(b"not the chart")

@@ -222,6 +222,25 @@ def test_a_failing_upload_leaves_what_was_live(
     assert command(*words("publish")).code == 0 and live(bucket) == TWO
 
 
+@pytest.mark.parametrize(("fault", "code"), [("500", 7), ("drop", 7), ("403", 3)])
+def test_a_manifest_that_cannot_be_put_is_told_as_that(
+    fault: str,
+    code: int,
+    command: Command,
+    words: Words,
+    proxy: FaultProxy,
+    bucket: S3Store,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Adversary 16: exit code 5, "does not exist", of what was just not written."""
+    publish(bucket, ONE)
+    proxy.fault = lambda seen: fault if seen.method == "PUT" and "/manifests/" in seen.path else None  # type: ignore[return-value]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    command(*words("publish")).failed(code, "cannot write manifests/")
+    assert live(bucket) == ONE
+
+
 # --- IAM ----------------------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dag_store import Listed, PastVersion, S3Store, Stored, StoreError, client_config
+from dag_store import Denied, Listed, NoCredentials, PastVersion, S3Store, Stored, StoreError, Unanswered, client_config
 from scripts.local.s3_servers import KEYS
 
 KEY = "dev/sales/dags/a.py"
@@ -187,3 +187,28 @@ def test_xml_that_names_no_bucket_is_no_empty_bucket(call: str, server: Server, 
     server.answer = _bytes(200, {"Content-Type": "application/xml"}, body, True)
     with pytest.raises(StoreError, match="not from S3"):
         CALLS[call](store)
+
+
+KMS = "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: kms:GenerateDataKey because no identity-based policy allows it"
+REASONS: dict[str, tuple[int, str, str, type[StoreError], str]] = {
+    "a key that may not be used": (403, "AccessDenied", KMS, Denied, r"access denied \(User: .*kms:GenerateDataKey"),
+    "an explicit deny": (403, "AccessDenied", "with an explicit deny in a resource-based policy", Denied, "explicit deny in a resource-based policy"),
+    "no reason": (403, "AccessDenied", "Access Denied", Denied, "access denied$"),
+    "a clock that is wrong": (403, "RequestTimeTooSkewed", "The difference is too large", NoCredentials, "the clock of this machine is wrong"),
+    "a token that expired": (400, "ExpiredToken", "expired", NoCredentials, "wrong or expired"),
+    "an archive": (403, "InvalidObjectState", "not valid for the storage class", StoreError, "in an archive"),
+    "a call that is not there": (501, "NotImplemented", "no", StoreError, "no such call .*check-store"),
+    "a web page": (404, "", "", Unanswered, "the server answered 404"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", ["get", "version", "put"])
+@pytest.mark.parametrize("why", REASONS)
+def test_the_reason_that_aws_gives_is_told(why: str, call: str, server: Server, store: S3Store) -> None:
+    """All became "access denied", and a clock that is wrong too."""
+    status, code, message, kind, says = REASONS[why]
+    body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>" if code else "<html>no</html>"
+    server.answer = _bytes(status, {"Content-Type": "application/xml"}, body.encode(), True)
+    with pytest.raises(StoreError, match=says) as caught:
+        CALLS[call](store)
+    assert type(caught.value) is kind
