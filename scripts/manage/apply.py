@@ -30,7 +30,7 @@ def main(environment: str, root: str, *arguments: str) -> int:
     shown = subprocess.run([*terraform, "output", "-json"], capture_output=True, text=True, check=False)
     if shown.returncode:
         return _say(f"{environment} is applied; its outputs cannot be read: {shown.stderr.strip()[-300:]}", 1)
-    outputs = {name: output["value"] for name, output in json.loads(shown.stdout).items()}
+    outputs = {name: output["value"] for name, output in json.loads(shown.stdout or "{}").items()}
     if not {"bucket", "region"} <= outputs.keys():  # applied in part, as was asked for
         return 0
     try:

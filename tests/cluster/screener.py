@@ -79,7 +79,7 @@ class Screener:
         code = json.loads(
             cluster.kubectl("get", "configmap", "airflow-platform-code", "--namespace", NAMESPACE, "--output=json")
         )
-        (self.home / "config").mkdir()
+        (self.home / "config").mkdir(exist_ok=True)
         for name in ("airflow_local_settings.py", "dag_protocol.py", "policy.json"):
             (self.home / "config" / name).write_text(code["data"][name])
         with sqlite3.connect(self.home / "appdb.db") as appdb:
