@@ -77,6 +77,11 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def store(server: Server) -> S3Store:
+    return store_at(server)
+
+
+def store_at(server: Server) -> S3Store:
+    """A store with connections of its own."""
     config = client_config(
         connect_timeout=5, read_timeout=5, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}
     )
@@ -180,13 +185,16 @@ def test_any_answer_is_what_is_promised_or_a_store_error(
     answered()
 
 
+ENDS = {"Content-Type": "application/xml", "Connection": "close"}  # said, so that no later call takes that connection
+
+
 @pytest.mark.parametrize("call", ["listing", "page", "past", "each_past"])
-def test_xml_that_names_no_bucket_is_no_empty_bucket(call: str, server: Server, store: S3Store) -> None:
+def test_xml_that_names_no_bucket_is_no_empty_bucket(call: str, server: Server) -> None:
     """A publisher that believed it would take every live file for deleted."""
     body = b"<?xml version='1.0'?><login><form/></login>"
-    server.answer = _bytes(200, {"Content-Type": "application/xml"}, body, True)
+    server.answer = _bytes(200, ENDS, body, True)
     with pytest.raises(StoreError, match="not from S3"):
-        CALLS[call](store)
+        CALLS[call](store_at(server))
 
 
 KMS = "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: kms:GenerateDataKey because no identity-based policy allows it"
@@ -204,11 +212,11 @@ REASONS: dict[str, tuple[int, str, str, type[StoreError], str]] = {
 
 @pytest.mark.parametrize("call", ["get", "version", "put"])
 @pytest.mark.parametrize("why", REASONS)
-def test_the_reason_that_aws_gives_is_told(why: str, call: str, server: Server, store: S3Store) -> None:
+def test_the_reason_that_aws_gives_is_told(why: str, call: str, server: Server) -> None:
     """All became "access denied", and a clock that is wrong too."""
     status, code, message, kind, says = REASONS[why]
     body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>" if code else "<html>no</html>"
-    server.answer = _bytes(status, {"Content-Type": "application/xml"}, body.encode(), True)
+    server.answer = _bytes(status, ENDS, body.encode(), True)
     with pytest.raises(StoreError, match=says) as caught:
-        CALLS[call](store)
+        CALLS[call](store_at(server))
     assert type(caught.value) is kind
