@@ -358,6 +358,7 @@ class Manifest:
 
     def encode(self) -> bytes:
         """The document as stored."""
+        # Said only where it is so: a package without such files has the documents that it always had.
         files = [{k: v for k, v in asdict(file).items() if v or k != "executable"} for file in self.files]
         return _encode({"schema": SCHEMA, **asdict(self), "files": files})
 

@@ -211,9 +211,8 @@ class Tree:
         staging.mkdir(parents=True, exist_ok=True)
         package_folder.chmod(0o755)
         try:
-            _empty(
-                staging, keep={_blob(f.content) for f in manifest.files}
-            )  # of this version a cut download is resumed
+            # What is there of this version stays: a download that was cut goes on where it was.
+            _empty(staging, keep={_blob(file.content) for file in manifest.files})
             self._make_room(manifest)
             missing = self._reuse(manifest, staging)
             fetch([(file, staging / _blob(file.content)) for file in missing])
@@ -459,7 +458,7 @@ def _is_build_of(folder: Path, ref: VersionRef) -> bool:
 
 
 def _blob(content: Content) -> str:
-    """Its name in staging. Names of one file share their mode, so equal bytes are one file only if both can be run, or none."""
+    """Its name in staging. Hard links share their mode, so files of equal bytes share a blob only if both can be run, or neither."""
     return content.sha256 + (".run" if content.executable else "")
 
 
