@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow._shared.module_loading.file_discovery import find_path_from_directory
 
 import dag_protocol as protocol
 from airflow_dag_publisher import cli
 from airflow_dag_publisher.repository import check_repository
 from airflow_dag_publisher.validate import Code, validate_package
 from scripts.pinned import ROOT
+from tests.helpers.airflow_walk import airflows_walk
 from tests.validate.cases import GOOD, archive, write
 
 Command = Callable[..., tuple[int, str, str]]
@@ -63,12 +63,12 @@ def test_an_ignore_file_that_airflow_cannot_use_is_told_at_any_depth(data: bytes
     assert told(tmp_path) == [(f"{place}.airflowignore", Code.IGNORE_FILE, "error")]
     if data in ENDS_AIRFLOW.values():
         with pytest.raises(Exception, match=r"bad character range|codec can\'t decode|Invalid git pattern"):
-            list(find_path_from_directory(tmp_path, ".airflowignore"))
+            airflows_walk(tmp_path)
 
 
 def test_a_byte_order_mark_does_make_the_first_pattern_ignore_nothing(tmp_path: Path):
     write(tmp_path, {"old/one.py": GOOD, ".airflowignore": b"\xef\xbb\xbfold/\n"})
-    assert list(find_path_from_directory(tmp_path, ".airflowignore")) == [str(tmp_path / "old/one.py")]
+    assert airflows_walk(tmp_path) == [str(tmp_path / "old/one.py")]
 
 
 def test_an_archive_is_told_wherever_it_is_and_however_large(tmp_path: Path):

@@ -9,12 +9,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from airflow._shared.module_loading.file_discovery import find_path_from_directory
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from airflow_dag_publisher.repository import check_repository
 from airflow_dag_publisher.validate import Code
+from tests.helpers.airflow_walk import airflows_walk
 from tests.validate.cases import GOOD
 
 LINKS = {Code.LINKED_FOLDER, Code.BROKEN_LINK, Code.OUTSIDE_LINK}
@@ -23,7 +23,7 @@ LINKS = {Code.LINKED_FOLDER, Code.BROKEN_LINK, Code.OUTSIDE_LINK}
 def airflow_walks(folder: Path) -> list[str] | None:
     """The files that Airflow comes to; None where its walk ends in an error, and the dag-processor with it."""
     try:
-        return sorted(os.path.relpath(file, folder) for file in find_path_from_directory(folder, ".airflowignore"))
+        return sorted(os.path.relpath(file, folder) for file in airflows_walk(folder))
     except RuntimeError as error:
         assert "Detected recursive loop" in str(error)
         return None

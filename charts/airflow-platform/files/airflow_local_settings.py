@@ -13,7 +13,8 @@ replace these functions. Teams that do not trust each other need environments of
 
 dag-processor and task runner both call the first two, for each DAG of a file (airflow/dag_processing/dagbag.py,
 `bag_dag`); the last is called where a pod is made: in the task runner for the operator, in the scheduler for the executor.
-Beside this file lie `dag_protocol.py` and `policy.json`, which the chart renders from its values.
+Beside this file lie `dag_protocol.py`, `policy.json`, which the chart renders from its values, and `dag_walk.py`, which is
+put in the place of Airflow's walk here, since Airflow imports this module in every process.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import yaml
 from airflow.configuration import conf
 from airflow.exceptions import AirflowClusterPolicyViolation
 
+import dag_walk
 from dag_protocol import check_package
 
 # Airflow copies every public name of this module over its own settings, if this list does not hold it back.
@@ -475,3 +477,4 @@ def _attribute(key: str) -> str:
 # Read here once, so that the processes forked for each file find it read, and a broken file is told once and not by each.
 _settings = SettingsFile(Path(__file__).with_name("policy.json"))
 _settings.read()
+dag_walk.install()
