@@ -67,7 +67,7 @@ class Airflow:
         settings: dict[str, str] | None = None,
         prefix: tuple[str, ...] = (),
     ) -> None:
-        self._prefix = prefix
+        self.prefix = prefix
         self.home = home
         self.dags = dags
         self.url = database_url or f"sqlite:///{home}/airflow.db"
@@ -93,7 +93,7 @@ class Airflow:
     def run(self, *args: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run an airflow command to its end."""
         return subprocess.run(
-            [*self._prefix, AIRFLOW, *args],
+            [*self.prefix, AIRFLOW, *args],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -111,7 +111,7 @@ class Airflow:
         """Start a component in a process group of its own, its output in `<home>/<component>.log`."""
         with (self.home / f"{args[0]}.log").open("ab") as log:
             return subprocess.Popen(
-                [*self._prefix, AIRFLOW, *args],
+                [*self.prefix, AIRFLOW, *args],
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

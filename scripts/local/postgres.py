@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,8 +22,13 @@ def _program(name: str) -> str | None:
 
 
 @contextmanager
-def running() -> Iterator[str | None]:
-    """Yield the URL of an empty database, or None when PostgreSQL cannot be started here."""
+def running(settings: Mapping[str, str] = {}, logins: str = "") -> Iterator[str | None]:
+    """Yield the URL of an empty database, or None when PostgreSQL cannot be started here.
+
+    Args:
+        settings: of postgresql.conf.
+        logins: pg_hba.conf; empty: anybody on this machine.
+    """
     initdb, server = _program("initdb"), _program("postgres")
     if not initdb or not server:
         yield None
@@ -47,7 +52,10 @@ def running() -> Iterator[str | None]:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-        command = [server, "-D", str(folder), "-h", "127.0.0.1", "-p", str(port), "-k", name]
+        if logins:
+            (folder / "pg_hba.conf").write_text(logins)
+        given = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        command = [server, "-D", str(folder), "-h", "127.0.0.1", "-p", str(port), "-k", name, *given]
         process = subprocess.Popen(command, cwd=name, stdout=log, stderr=log, **user)  # type: ignore[call-overload]
         try:
             yield f"postgresql://airflow@127.0.0.1:{port}/postgres" if _answers(port) else None

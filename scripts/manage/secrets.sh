@@ -4,6 +4,7 @@
 secrets() {
   echo airflow-keys airflow-admin airflow-database
   [[ $executor != celery ]] || echo airflow-broker
+  [[ " $options " != *" postgresql-tls "* ]] || echo airflow-database-tls
   [[ " $options " != *" flower "* ]] || echo airflow-flower
 }
 
@@ -11,11 +12,14 @@ keys_of() { # NAME
   case $1 in
     airflow-keys) echo fernet-key api-secret-key jwt-secret ;;
     airflow-admin) echo username password ;;
-    airflow-broker) echo password connection ;;
+    airflow-broker) if own_broker; then echo connection; else echo password connection; fi ;;
+    airflow-database-tls) echo ca.crt tls.crt tls.key ;;
     airflow-flower) echo basicAuth ;;
     airflow-database) if [[ $platform == pi ]]; then echo postgres-password connection; else echo connection kedaConnection pgbouncer-stats users.txt pgbouncer.ini; fi ;;
   esac
 }
+
+own_broker() { [[ " $options " == *" own-broker "* ]]; }
 
 # Each line can be run by hand. Contents go through files, so that no process list shows them; `create` never overwrites.
 secret_line() { # NAME
@@ -23,7 +27,14 @@ secret_line() { # NAME
   case $1 in
     airflow-keys) echo "$create --from-file=fernet-key=<(openssl rand -base64 32 | tr '+/' '-_' | tr -d '[:space:]') --from-file=api-secret-key=<(openssl rand -hex 32 | tr -d '[:space:]') --from-file=jwt-secret=<(openssl rand -hex 64 | tr -d '[:space:]')" ;;
     airflow-admin) echo "$create --from-literal=username=admin --from-file=password=<(openssl rand -hex 16 | tr -d '[:space:]')" ;;
-    airflow-broker) echo "password=\$(openssl rand -hex 24) && $create --from-file=password=<(printf %s \"\$password\") --from-file=connection=<(printf 'redis://:%s@airflow-redis:6379/0' \"\$password\")" ;;
+    airflow-broker)
+      if own_broker; then
+        echo "python3 -m scripts.manage.broker_secret | kubectl create --namespace $namespace --filename -"
+        return
+      fi
+      echo "password=\$(openssl rand -hex 24) && $create --from-file=password=<(printf %s \"\$password\") --from-file=connection=<(printf 'redis://:%s@airflow-redis:6379/0' \"\$password\")"
+      ;;
+    airflow-database-tls) echo "key=\$(openssl ecparam -genkey -name prime256v1 -noout) && certificate=\$(openssl req -x509 -key <(echo \"\$key\") -days 3650 -subj /CN=airflow-postgresql -addext subjectAltName=DNS:airflow-postgresql.$namespace,DNS:airflow-postgresql.$namespace.svc) && $create --from-file=tls.key=<(echo \"\$key\") --from-file=tls.crt=<(echo \"\$certificate\") --from-file=ca.crt=<(echo \"\$certificate\")" ;;
     airflow-flower) echo "$create --from-file=basicAuth=<(printf flower:; openssl rand -hex 16 | tr -d '[:space:]')" ;;
     airflow-database)
       if [[ $platform == pi ]]; then
@@ -55,6 +66,13 @@ check_secrets() {
   if [[ " ${missing[*]} " == *" airflow-database "* && $platform == cloud ]]; then
     [[ -n ${AIRFLOW_DATABASE_URL-} ]] || fail 2 "the secret airflow-database is not there; set AIRFLOW_DATABASE_URL=postgresql://user:password@host:5432/database once, and deploy makes it."
     (cd "$top" && python3 -m scripts.manage.database_secret) >/dev/null || fail 1 "nothing was touched."
+    if [[ $AIRFLOW_DATABASE_URL == *sslmode=verify-* ]] && [[ -z $(kubectl get secret airflow-database-tls --namespace "$namespace" --ignore-not-found --output jsonpath='{.data.ca\.crt}') ]]; then
+      fail 2 "AIRFLOW_DATABASE_URL asks to verify the database's certificate, and the secret airflow-database-tls in $namespace has no ca.crt; make it first: kubectl create secret generic airflow-database-tls --namespace $namespace --from-file=ca.crt=FILE (docs/how-to/networks.md)."
+    fi
+  fi
+  if [[ " ${missing[*]} " == *" airflow-broker "* ]] && own_broker; then
+    [[ -n ${AIRFLOW_BROKER_URL-} ]] || fail 2 "the secret airflow-broker is not there; set AIRFLOW_BROKER_URL=rediss://:password@host:6379/0 once, and deploy makes it."
+    (cd "$top" && python3 -m scripts.manage.broker_secret) >/dev/null || fail 1 "nothing was touched."
   fi
   if [[ " ${missing[*]} " == *" airflow-keys "* ]] && kubectl get secret airflow-fernet-key --namespace "$namespace" >/dev/null 2>&1; then
     fail 2 "a release with the chart's own fernet key is there (secret airflow-fernet-key), and with another key its stored connections cannot be read; make airflow-keys of it first: docs/how-to/from-the-incident.md, $([[ $platform == cloud ]] && echo "from any other release" || echo "step 4")."

@@ -210,7 +210,7 @@ def test_where_airflow_comes_to_its_end_nothing_changes_and_folder_by_folder_is_
 def test_a_linked_folder_that_was_merged_stops_nobody_elses_dags(dags: Path, tmp_path: Path) -> None:
     """On a real dag-processor: the merge, a neighbour's next change, the revert."""
     airflow = Airflow(tmp_path / "home", dags)
-    for name in ("airflow_local_settings.py", "dag_protocol.py", "dag_walk.py"):
+    for name in ("airflow_local_settings.py", "dag_job_pods.py", "dag_protocol.py", "dag_walk.py"):
         shutil.copy(FILES / name, airflow.home / "config")
     airflow.migrate()
     with airflow.running("dag-processor") as processor:

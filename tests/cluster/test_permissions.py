@@ -99,9 +99,10 @@ MAY: dict[str, dict[str, dict[str, Rights]]] = {
         "airflow-api-server": {NAMESPACE: READ_LOGS},
     },
 }
+CLEANS_UP: dict[str, dict[str, Rights]] = {"airflow-job-cleanup": {JOBS: {"pods": {"delete", "list"}}}}
 EVERYWHERE = (
     "default", "airflow-api-server", "airflow-create-user-job", "airflow-dag-processor", "airflow-database-cleanup",
-    "airflow-migrate-database-job", "airflow-scheduler", "airflow-statsd", "airflow-triggerer",
+    "airflow-job-cleanup", "airflow-migrate-database-job", "airflow-scheduler", "airflow-statsd", "airflow-triggerer",
 )  # fmt: skip
 ACCOUNTS: dict[str, dict[str, tuple[str, ...]]] = {
     "pi": {NAMESPACE: ("airflow-postgresql",), JOBS: ("default", "financial-screener")},
@@ -130,7 +131,7 @@ def test_every_account_may_what_the_table_says_and_nothing_more(installed: Insta
         for name in names
     }
     assert {account: rights for account, rights in may.items() if rights} == {
-        f"{NAMESPACE}:{account}": rights for account, rights in MAY[installed.case].items()
+        f"{NAMESPACE}:{account}": rights for account, rights in (MAY[installed.case] | CLEANS_UP).items()
     }
 
 
@@ -266,6 +267,7 @@ SELECT_NOTHING = {
     "airflow-cleanup-pods": "of the chart's other CronJob, which is off",
     "airflow-postgresql-default-deny": "in the cloud the database is elsewhere",
     "airflow-flower": "of an option",
+    "airflow-job-cleanup": "of a CronJob, each hour",
     "airflow-worker": "with KubernetesExecutor these pods come with tasks",
 }
 

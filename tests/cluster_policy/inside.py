@@ -143,6 +143,21 @@ def pod(root: str, dag_id: str, task_id: str, mapped: dict[str, Any] | None = No
         return {"errors": {"": f"{type(error).__name__}: {error}"}}
 
 
+def end(
+    root: str, dag_id: str, task_id: str, phase: str, namespace: str, mapped: dict[str, Any] | None = None
+) -> dict[str, bool]:
+    """Whether a task deletes its pod of that phase when it ends, as every way through the operator asks."""
+    from kubernetes.client import V1ObjectMeta, V1Pod, V1PodStatus
+
+    task = _bag(root).dags[dag_id].get_task(task_id)
+    task = task.unmap(mapped) if mapped else task
+    deleted: list[Any] = []
+    task.pod_manager = SimpleNamespace(delete_pod=deleted.append)
+    pod = V1Pod(metadata=V1ObjectMeta(name="job", namespace=namespace), status=V1PodStatus(phase=phase))
+    task.process_pod_deletion(pod, reraise=False)
+    return {"deleted": bool(deleted)}
+
+
 def executor_pod(dag_id: str, file: str, template: str, override: dict[str, Any] | None = None) -> dict[str, Any]:
     """The pod that KubernetesExecutor makes for a task of `file`: its scheduler's own `run_next`, up to the API call."""
     from airflow.models.taskinstancekey import TaskInstanceKey

@@ -301,3 +301,61 @@ def test_on_openshift_no_pod_asks_for_a_user(pod: Make, pod_policies: Policies) 
 def test_the_examples_pods(pod_policies: Policies, dag_id: str, task_id: str, package: str) -> None:
     made = pod_policies.ask("pod", root=str(EXAMPLES), dag_id=dag_id, task_id=task_id)
     assert facts(made["pod"]) == ("etl-jobs", package, package, dag_id)
+
+
+# --- what becomes of a pod that ended ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def deleted(pod_policies: Policies) -> Callable[..., bool]:
+    """Whether the pod of a task is deleted when the task ends."""
+
+    def make(
+        task: str, phase: str = "Failed", namespace: str = "etl-jobs", mapped: dict[str, Any] | None = None
+    ) -> bool:
+        root = write(pod_policies.airflow.dags, {"team_a/dags/x.py": dag("team_a_x", IMPORT + task)})
+        answer = pod_policies.ask(
+            "end", root=str(root), dag_id="team_a_x", task_id="job", phase=phase, namespace=namespace, mapped=mapped
+        )
+        return bool(answer["deleted"])
+
+    return make
+
+
+OVER_TWO = 'KubernetesPodOperator.partial(task_id="job", image="i"{0}).expand(arguments=[["a"], ["b"]])'
+
+
+@pytest.mark.parametrize("task", [operator(), SUBCLASS, DECORATED], ids=["operator", "subclass", "decorator"])
+def test_a_pod_that_failed_stays_to_be_read(deleted: Callable[..., bool], task: str) -> None:
+    assert not deleted(task)
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Running", "Pending", "Unknown"])
+def test_every_other_pod_goes(deleted: Callable[..., bool], phase: str) -> None:
+    """One that never started, or that the task lost sight of, would run beside the next try."""
+    assert deleted(operator(), phase)
+
+
+def test_a_pod_of_a_mapped_task_stays_too(deleted: Callable[..., bool]) -> None:
+    assert not deleted(OVER_TWO.format(""), mapped={"arguments": ["a"]})
+    assert deleted(OVER_TWO.format(', on_finish_action="delete_pod"'), mapped={"arguments": ["a"]})
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        operator('on_finish_action="delete_pod"'),
+        operator('default_args={"on_finish_action": "delete_pod"}'),
+        operator('cluster_context="elsewhere"'),
+        operator('config_file="/elsewhere"'),
+    ],
+    ids=["its author", "the author's default", "another cluster", "another cluster's file"],
+)
+def test_what_its_author_said_holds_and_other_clusters_are_not_ours_to_fill(
+    deleted: Callable[..., bool], task: str
+) -> None:
+    assert deleted(task)
+
+
+def test_elsewhere_nothing_would_clean_up(deleted: Callable[..., bool]) -> None:
+    assert deleted(operator('namespace="other"'), namespace="other")

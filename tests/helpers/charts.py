@@ -105,7 +105,9 @@ OPTIONS = [
         replace(with_options(combination("s3-sync", executor), "own-store"), name=f"own-store-{executor}")
         for executor in EXECUTORS
     ),
+    replace(with_options(combination("s3-sync", "celery"), "own-broker"), name="own-broker"),
     with_options(combination("git-sync", "local", "pi", "pi"), "secrets-vault", "sign-in-ldap", "ipv6"),
+    replace(with_options(combination("git-sync", "celery", "pi", "pi"), "postgresql-tls"), name="pi-tls"),
 ]
 ON_OPENSHIFT = [
     replace(combination(delivery, executor, ids="openshift"), name=f"openshift-{executor}")

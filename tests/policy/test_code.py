@@ -75,6 +75,14 @@ def test_the_volume_of_the_policies_takes_what_they_import() -> None:
     items = [
         item["key"]
         for volume in yaml.safe_load((OUR_CHART.parents[1] / "values/base.yaml").read_text())["volumes"]
-        for item in volume["configMap"].get("items", [])
+        for item in volume.get("configMap", {}).get("items", [])
     ]
-    assert items == ["airflow_local_settings.py", "dag_protocol.py", "dag_walk.py", "pod_address.py", "policy.json"]
+    assert items == [
+        "airflow_local_settings.py",
+        "dag_job_pods.py",
+        "dag_protocol.py",
+        "dag_walk.py",
+        "database_tls.py",
+        "pod_address.py",
+        "policy.json",
+    ]

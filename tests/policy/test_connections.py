@@ -5,7 +5,7 @@ Policies are our chart's, pods are those of both charts. `tests/policy/connectio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import pytest
 import yaml
@@ -193,6 +193,7 @@ OTHERS: tuple[End, ...] = (
     Outside("kubernetes-api", "10.0.3.4", (Port(6443),)),
     Outside("git", "140.82.121.4", (Port(22),)),
     Outside("rds", "10.0.12.34", (Port(5432),)),
+    Outside("broker", "10.0.9.9", (Port(6379),)),
     Outside("smtp", "142.250.1.1", (Port(587),)),
     Outside("ldap", "10.0.7.8", (Port(636),)),
     Outside("public-database", "198.51.100.7", (Port(5432),)),
@@ -254,9 +255,10 @@ pi kubernetes: worker -> application-database:5432
 
 local: api-server -> scheduler:8793
 
-celery: worker -> api-server:8080, redis:6379, statsd:9125/UDP, s3:443, kubernetes-api:6443
+celery: worker -> api-server:8080, statsd:9125/UDP, s3:443, kubernetes-api:6443
 celery: worker -> coredns:53, coredns:53/UDP, node-local-dns:53, node-local-dns:53/UDP
-celery: scheduler -> redis:6379
+celery !own-broker: worker, scheduler -> redis:6379
+own-broker: worker, scheduler -> broker:6379
 celery: api-server -> worker:8793
 celery cloud: worker -> pgbouncer:6543, pod-identity:80
 flower: ingress -> flower:5555
@@ -267,6 +269,7 @@ kubernetes: worker -> coredns:53, coredns:53/UDP, node-local-dns:53, node-local-
 kubernetes: api-server -> kubernetes-api:6443
 kubernetes cloud: worker -> pod-identity:80
 
+: job-cleanup -> s3:443, kubernetes-api:6443
 s3-sync: dag-adopter -> s3:443, coredns:53, coredns:53/UDP, node-local-dns:53, node-local-dns:53/UDP
 s3-sync cloud: dag-adopter -> pod-identity:80
 s3-sync: monitoring -> dag-processor:9101, dag-adopter:9104
@@ -313,8 +316,9 @@ pi: job, copy, stranger, statsd, ingress, application-database, monitoring -> po
 pi: postgresql -> s3:443, coredns:53/UDP, application-database:5432
 pi: scheduler, dag-processor, triggerer -> other-postgresql:5432
 pi: scheduler, dag-processor, job -> pod-identity:80
-celery: triggerer, dag-processor, api-server, job, copy, stranger, statsd -> redis:6379
-celery: redis -> s3:443, coredns:53/UDP, worker:8793
+celery !own-broker: triggerer, dag-processor, api-server, job, copy, stranger, statsd -> redis:6379
+own-broker: triggerer, dag-processor, api-server, job -> broker:6379
+celery !own-broker: redis -> s3:443, coredns:53/UDP, worker:8793
 celery: ingress, job, copy, scheduler, monitoring -> worker:8793
 kubernetes cloud: worker -> pgbouncer:6543, rds:5432
 s3-sync: ingress, job, copy, stranger, api-server -> dag-processor:9101
@@ -512,7 +516,9 @@ def changed(case: Case, *settings: str) -> tuple[set[str], set[str]]:
     return {f"{s} -> {t}:{p}" for s, t, p, _ in opened}, {f"{s} -> {t}:{p}" for s, t, p, _ in shut}
 
 
-RUNNERS = ("scheduler", "dag-processor", "triggerer", "api-server", "dag-adopter", "job")
+POD_IDENTITY = ("scheduler", "dag-processor", "triggerer", "api-server", "dag-adopter", "job")
+RUNNERS = (*POD_IDENTITY, "job-cleanup")
+API = {f"{end} -> kubernetes-api:6443" for end in ("scheduler", "triggerer", "job-cleanup")}
 
 
 @pytest.mark.parametrize(
@@ -521,20 +527,51 @@ RUNNERS = ("scheduler", "dag-processor", "triggerer", "api-server", "dag-adopter
         (["ingressNamespaces=[]"], set(), {"ingress -> api-server:8080"}),  # an empty list in a policy would be everyone
         (["monitoringNamespaces=[]"], set(), {"monitoring -> statsd:9102", "monitoring -> dag-adopter:9104", "monitoring -> pgbouncer:9127", "monitoring -> dag-processor:9101", "monitoring -> scheduler:9101"}),
         (["database.cidrs=[]"], set(), {"pgbouncer -> rds:5432"}),
-        (["internet=[]", "kubernetesApiPort=443"], set(), {*(f"{end} -> s3:443" for end in RUNNERS), "scheduler -> kubernetes-api:6443", "triggerer -> kubernetes-api:6443"}),
-        (["kubernetesApiPort=443"], set(), {"scheduler -> kubernetes-api:6443", "triggerer -> kubernetes-api:6443"}),
-        (["podIdentity=false"], set(), {f"{end} -> pod-identity:80" for end in RUNNERS}),
+        (["internet=[]", "kubernetesApiPort=443"], set(), {*(f"{end} -> s3:443" for end in RUNNERS), *API}),
+        (["kubernetesApiPort=443"], set(), API),
+        (["podIdentity=false"], set(), {f"{end} -> pod-identity:80" for end in POD_IDENTITY}),
         (['ingressCidrs=["10.0.5.0/24"]'], {"load-balancer -> api-server:8080"}, set()),
         (['ingressNamespaces=["elsewhere"]'], {"copy -> api-server:8080"}, {"ingress -> api-server:8080"}),
         (['tasks.egress={"smtp":{"cidrs":["142.250.0.0/16"],"ports":[587]}}'], {"scheduler -> smtp:587", "triggerer -> smtp:587"}, set()),
         (['dagProcessor.egress={"smtp":{"cidrs":["142.250.0.0/16"],"ports":[587]}}'], {"dag-processor -> smtp:587"}, set()),
         (['apiServer.egress={"ldap":{"cidrs":["142.250.0.0/16"],"ports":[587]}}'], {"api-server -> smtp:587"}, set()),
+        (['store.egress={"x":{"namespaces":["databases"],"ports":[5432]}}'], {f"{end} -> application-database:5432" for end in POD_IDENTITY if end != "job"}, set()),
         (['jobs.egress={"x":{"cidrs":["0.0.0.0/0"],"ports":[80,587]}}'], {"job -> smtp:587"}, set()),  # not node-metadata:80
         (['jobs.egress={"x":{"namespaces":["databases"],"ports":[5432]},"y":null}'], {"job -> application-database:5432"}, set()),
     ],
 )  # fmt: skip
 def test_a_setting_opens_and_shuts_what_it_says(settings: list[str], opens: set[str], shuts: set[str]) -> None:
     assert changed(case_named("prod"), *settings) == (opens, shuts)
+
+
+SFTP = '{"egress":{"sftp":{"cidrs":["142.250.0.0/16"],"ports":[587]}}}'
+
+
+@pytest.mark.parametrize("name", ["prod", "image-kubernetes"])
+def test_what_one_package_needs_is_open_to_its_pods_alone(name: str) -> None:
+    """Its job pods, and where each task has a pod of its own, those; a neighbour's pods and Airflow's own are none of it."""
+    case = case_named(name)
+    net, smtp = with_values(case, f'packages={{"sales":{SFTP}}}'), ends(case, addresses=False)["smtp"]
+    task = next((pod.labels for pod in pods(case) if pod.labels.get("component") == "worker"), None)
+
+    def reaches(package: str, namespace: str, labels: Mapping[str, str]) -> bool:
+        pod = Pod(package, namespace, {**labels, "app": package})
+        return net.allows(pod, smtp, 587) and net.allows(pod, ends(case, addresses=False)["s3"], 443)
+
+    assert reaches("sales", "etl-jobs", {}) and not reaches("finance", "etl-jobs", {})
+    if task:
+        assert reaches("sales", NAMESPACE, task) and not reaches("finance", NAMESPACE, task)
+    opened, _ = changed(case, f'packages={{"sales":{SFTP}}}')
+    assert opened <= {"job -> smtp:587"}
+
+
+def test_a_broker_of_ones_own_takes_the_place_of_redis() -> None:
+    """The scheduler and the workers reach it, and nobody reaches the chart's Redis, which is not there."""
+    opened, shut = changed(
+        case_named("s3-sync-celery"), 'broker.egress={"x":{"namespaces":["databases"],"ports":[5432]}}'
+    )
+    assert opened == {f"{end} -> application-database:5432" for end in ("scheduler", "worker")}
+    assert shut == {f"{end} -> redis:6379" for end in ("scheduler", "worker")}
 
 
 def test_switched_off_there_are_none() -> None:

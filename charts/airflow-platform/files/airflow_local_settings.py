@@ -7,14 +7,14 @@ replace these functions. Teams that do not trust each other need environments of
                         says so. Its id is usable as a label, its tasks have an owner, it has tags. A run of it that
                         fails is told to the platform's notifiers.
     task_policy         the pods of KubernetesPodOperator go to the jobs' namespace, with the package's service account
-                        and the labels `app` and `dag_id`.
+                        and the labels `app` and `dag_id`; what failed stays to be read, unless its author says else.
     pod_mutation_hook   pods there get what Pod Security `restricted` asks for and their author left open; a task pod of
                         KubernetesExecutor syncs its own package alone. Both stay on their node while they run.
 
 dag-processor and task runner both call the first two, for each DAG of a file (airflow/dag_processing/dagbag.py,
 `bag_dag`); the last is called where a pod is made: in the task runner for the operator, in the scheduler for the executor.
-Beside this file lie `dag_protocol.py`, `policy.json`, which the chart renders from its values, and `dag_walk.py`, which is
-put in the place of Airflow's walk here, since Airflow imports this module in every process.
+Beside this file lie `dag_protocol.py`, `policy.json`, which the chart renders from its values, `dag_job_pods.py` and
+`dag_walk.py`, which is put in the place of Airflow's walk here, since Airflow imports this module in every process.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import yaml
 from airflow.configuration import conf
 from airflow.exceptions import AirflowClusterPolicyViolation
 
+import dag_job_pods
 import dag_walk
 from dag_protocol import check_package
 
@@ -65,9 +66,11 @@ def dag_policy(dag: Any) -> None:
 
 def task_policy(task: Any) -> None:
     """Give pods of a package its namespace, its account and its labels; refuse another package's account."""
-    if not _makes_pods(task):
+    operator = _pod_operator(task)
+    if operator is None:
         return
     settings = _settings.read()
+    dag_job_pods.keep_failed(operator, settings.jobs_namespace)
     package = _package(task.dag, settings)
     namespace = _written(task, "namespace", "metadata", "namespace")
     if namespace is None:
@@ -350,10 +353,12 @@ def _notifier(classpath: str, kwargs: str) -> Notifier | None:
 # --- tasks that make pods ---------------------------------------------------------------------------------------
 
 
-def _makes_pods(task: Any) -> bool:
-    """By name: the provider costs a process 85 MB and a second to import, which most that parse DAGs never need."""
-    cls = task.operator_class if task.is_mapped else type(task)
-    return any(f"{c.__module__}.{c.__qualname__}" == POD_OPERATOR for c in cls.__mro__)
+def _pod_operator(task: Any) -> type | None:
+    """KubernetesPodOperator, if the task is one. By name: the provider costs a process 85 MB and a second to import, which
+    most that parse DAGs never need.
+    """
+    cls: type = task.operator_class if task.is_mapped else type(task)
+    return next((c for c in cls.__mro__ if f"{c.__module__}.{c.__qualname__}" == POD_OPERATOR), None)
 
 
 def _get(task: Any, argument: str) -> Any:

@@ -185,7 +185,7 @@ def _can_be_examined(file: str) -> bool:
     except zipfile.BadZipFile:
         pass  # the one fault of an archive that Airflow expects
     except Exception as error:
-        _tell(f"{ascii(file)} is left out: {_said(error)}")
+        _tell(f"{file!a} is left out: {_said(error)}")
         return False
     return True
 

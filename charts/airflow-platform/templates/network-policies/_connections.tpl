@@ -38,7 +38,9 @@ probes and `kubectl port-forward`: they come from the pod's own node, which no n
 
 # Celery's queue.
 {{- if $celery }}
+{{- if not $policies.broker.egress }}
 - {from: [scheduler, worker, flower], to: redis, port: 6379}
+{{- end }}
 - {from: [ingress], to: flower, port: 5555}
 {{- end }}
 
@@ -56,9 +58,9 @@ probes and `kubectl port-forward`: they come from the pod's own node, which no n
 {{- end }}{{ end }}
 
 # Outside: S3, STS, git, the users' identity provider, what tasks call; and the Kubernetes API where it is not on 443, for
-# those who start pods, watch them or read their logs.
-- {from: {{ concat $servers $workers $adopter $cleanup | toJson }}, to: internet, port: 443}
-- {from: {{ concat (list "scheduler" "triggerer") $workers (ternary (list "api-server") list $kubernetes) $cleanup | toJson }}, to: internet, port: {{ $policies.kubernetesApiPort }}}
+# those who start pods, watch them, delete them or read their logs.
+- {from: {{ concat $servers $workers $adopter $cleanup (list "job-cleanup") | toJson }}, to: internet, port: 443}
+- {from: {{ concat (list "scheduler" "triggerer" "job-cleanup") $workers (ternary (list "api-server") list $kubernetes) $cleanup | toJson }}, to: internet, port: {{ $policies.kubernetesApiPort }}}
 {{- range include "airflow-platform.outsidePorts" . | fromJsonArray }}{{/* of the proxy and of a store of one's own */}}
 - {from: {{ concat $servers $workers $adopter $cleanup | toJson }}, to: internet, port: {{ . }}}
 {{- end }}
