@@ -20,7 +20,7 @@ def test_every_file_that_is_named_exists(page: Path) -> None:
     text = page.read_text()
     links = [page.parent / link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)]
     named = re.findall(r"(?<![\w/.-])((?:examples|docs|scripts|tests|terraform|locks|values)/[\w./-]+)", text)
-    folders = re.findall(r"`((?:package|platform)/\w+)`", text)
+    folders = re.findall(r"`((?:package|platform|repository)/\w+)`", text)
     paths = [*links, *(ROOT / path.rstrip(".") for path in named), *(EXAMPLES / path for path in folders)]
     assert paths and not [path for path in paths if not path.exists()]
     assert not [word for word in re.findall(r"`([a-z]+/)`", text) if word not in THEIRS]

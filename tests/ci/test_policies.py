@@ -152,7 +152,7 @@ def test_it_keeps_the_rules(job: Job) -> None:
     assert not [f"{job.id} {said}" for rule in RULES for said in rule(job)]
 
 
-DAGS, IMAGE, PLATFORM, SALES_GITLAB, PLATFORM_GITLAB = FILES
+DAGS, IMAGE, PLATFORM, _, SALES_GITLAB, PLATFORM_GITLAB, _ = FILES
 BREAKS: list[tuple[Rule, Path, str, str]] = [
     (no_role_before_the_merge, DAGS, "permissions:\n  contents: read", "permissions:\n  contents: read\n  id-token: write"),
     (no_role_before_the_merge, SALES_GITLAB, "validate:\n  stage: validate", "validate:\n  stage: validate\n  id_tokens: {T: {aud: x}}"),

@@ -46,13 +46,15 @@ def refusal(text: str, like: Path, folder: Path) -> str:
     return done.stdout + done.stderr if done.returncode else ""
 
 
-def test_there_are_pipelines_for_both_repositories_on_both_systems() -> None:
+def test_there_are_pipelines_for_every_kind_of_repository_on_both_systems() -> None:
     assert [name_of(file) for file in FILES] == [
         "package/github/dags.yml",
         "package/github/image.yml",
         "platform/github/platform.yml",
+        "repository/github/repository.yml",
         "package/gitlab/.gitlab-ci.yml",
         "platform/gitlab/.gitlab-ci.yml",
+        "repository/gitlab/.gitlab-ci.yml",
     ]
     others = {f for f in EXAMPLES.rglob("*") if f.is_file()} - {*FILES, EXAMPLES / "README.md"}
     assert not others, "a file that no test reads"

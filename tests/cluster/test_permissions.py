@@ -99,7 +99,7 @@ MAY: dict[str, dict[str, dict[str, Rights]]] = {
         "airflow-api-server": {NAMESPACE: READ_LOGS},
     },
 }
-CLEANS_UP: dict[str, dict[str, Rights]] = {"airflow-job-cleanup": {JOBS: {"pods": {"delete", "list"}}}}
+CLEANS_UP: dict[str, dict[str, Rights]] = {"airflow-job-cleanup": {JOBS: {"pods": "delete list"}}}
 EVERYWHERE = (
     "default", "airflow-api-server", "airflow-create-user-job", "airflow-dag-processor", "airflow-database-cleanup",
     "airflow-job-cleanup", "airflow-migrate-database-job", "airflow-scheduler", "airflow-statsd", "airflow-triggerer",

@@ -512,3 +512,68 @@ def test_a_store_of_one_s_own_has_no_roles(operator: Operator) -> None:
     assert "role-arn" not in done.stdout
     other = operator("render", "dev", *OUTPUTS)
     assert other.returncode == 2 and "docs/how-to/networks.md shows one for a store of your own." in other.stderr
+
+
+CELERY_WITH_ITS_OWN = ("executor/local, env/dev", "executor/celery, options/own-broker, env/dev")
+ALL_BUT_THE_BROKER = {"SECRETS": "airflow-keys airflow-database airflow-admin"}
+
+
+@needs_archive
+def test_a_broker_of_one_s_own_is_asked_for_once(operator: Operator) -> None:
+    operator.edit("values/environments.yaml", *CELERY_WITH_ITS_OWN)
+    done = operator("deploy", "dev", "--yes", *OUTPUTS, **ALL_BUT_THE_BROKER)
+    assert done.returncode == 2 and "set AIRFLOW_BROKER_URL=rediss://:password@host:6379/0 once" in done.stderr
+    url = "rediss://:s3cr3t@cache.example.org:6379/0"
+    done = operator("deploy", "dev", "--yes", *OUTPUTS, **ALL_BUT_THE_BROKER, AIRFLOW_BROKER_URL=url)
+    assert done.returncode == 0, done.stderr
+    [secret] = [call for call in operator.calls if '"name": "airflow-broker"' in call]
+    assert json.loads(secret)["stringData"] == {"connection": f"{url}?ssl_cert_reqs=required"}
+    assert "s3cr3t" not in done.stdout + done.stderr
+
+
+@needs_archive
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("sqs://key:s3cr3t@", "is not like rediss://"),
+        ("sqs://key:s3cr3t@sqs.eu-west-1.amazonaws.com", "begins with sqs://"),
+        ("confluentkafka://s3cr3t@kafka:9092", "executor/kubernetes, which needs no broker"),
+        ("redis://:s3cr3t@host:port/0", "is not like rediss://"),
+        ("cache.example.org:6379", "is not like rediss://"),
+    ],
+)
+def test_a_broker_that_does_not_work_here_is_refused(operator: Operator, url: str, says: str) -> None:
+    operator.edit("values/environments.yaml", *CELERY_WITH_ITS_OWN)
+    done = operator("deploy", "dev", "--yes", *OUTPUTS, **ALL_BUT_THE_BROKER, AIRFLOW_BROKER_URL=url)
+    assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert "s3cr3t" not in done.stderr and not [call for call in operator.calls if "upgrade" in call]
+
+
+@needs_archive
+def test_a_database_that_is_to_be_verified_needs_its_ca_first(operator: Operator) -> None:
+    words = ("deploy", "dev", "--yes", *OUTPUTS)
+    url = "postgresql://airflow:pw@db.example.org:5432/airflow?sslmode=verify-full"
+    others = {"SECRETS": "airflow-keys airflow-admin", "AIRFLOW_DATABASE_URL": url}
+    done = operator(*words, **others)
+    assert (
+        done.returncode == 2
+        and "the secret airflow-database-tls in airflow has no ca.crt; make it first" in done.stderr
+    )
+    assert not [call for call in operator.calls if "upgrade" in call]
+    done = operator(*words, **others | {"SECRETS": "airflow-keys airflow-admin airflow-database-tls"})
+    assert done.returncode == 0, done.stderr
+    [secret] = [call for call in operator.calls if '"name": "airflow-database"' in call]
+    assert "server_tls_sslmode = verify-full\\nserver_tls_ca_file = /opt/airflow/database-tls/ca.crt" in secret
+
+
+@needs_archive
+def test_the_database_of_the_pis_gets_a_certificate(operator: Operator) -> None:
+    operator.edit(
+        "values/environments.yaml", "executor/local, env/pi", "executor/local, options/postgresql-tls, env/pi"
+    )
+    done = operator("deploy", "pi", "--yes", SECRETS="airflow-keys airflow-admin airflow-database")
+    assert done.returncode == 0, done.stderr
+    assert [call for call in operator.calls if "create secret generic airflow-database-tls" in call]
+    assert (
+        sum(call.startswith(("  tls.crt=-----BEGIN CERT", "  ca.crt=-----BEGIN CERT")) for call in operator.calls) == 2
+    )

@@ -29,6 +29,29 @@ def test_pgbouncer_and_airflow_get_what_fits_together() -> None:
     assert urlsplit(made["kedaConnection"]).hostname == "db.example.org"
 
 
+@pytest.mark.parametrize("mode", ["verify-full", "verify-ca", "disable"])
+def test_how_the_database_is_spoken_to_can_be_said(mode: str) -> None:
+    made = documents(f"{URL}?sslmode={mode}", "airflow")
+    ini = configparser.RawConfigParser()
+    ini.read_string(made["pgbouncer.ini"])
+    assert ini["pgbouncer"]["server_tls_sslmode"] == mode
+    ca = "/opt/airflow/database-tls/ca.crt" if mode != "disable" else None
+    assert ini["pgbouncer"].get("server_tls_ca_file") == ca
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("sslmode=prefer", "sslmode=prefer is none of require"),
+        ("sslmode=", "sslmode= is none"),
+        ("sslrootcert=/x", "sslrootcert"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(query: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        documents(f"{URL}?{query}", "airflow")
+
+
 @pytest.mark.parametrize(
     "url", ["", "mysql://u:p@h/d", "postgresql://u@h/d", "postgresql://u:p@h", "postgresql://u:p@/d", "x"]
 )

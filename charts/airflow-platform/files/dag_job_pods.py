@@ -86,7 +86,8 @@ def _ended(pod: Any) -> datetime:
     """When its last container ended; one that was evicted before it began ended when it was made."""
     states = [status.state.terminated for status in pod.status.container_statuses or [] if status.state]
     ends: list[datetime] = [state.finished_at for state in states if state and state.finished_at]
-    return max([*ends, pod.metadata.creation_timestamp])
+    made: datetime = pod.metadata.creation_timestamp
+    return max([*ends, made])
 
 
 def _delete(api: Any, pod: Any) -> int:

@@ -49,7 +49,7 @@ def install() -> None:
             "this Airflow walks the DAGs folder in another way: a package's links or ignore file can end it for all"
         )
     elif not isinstance(own, Walk):
-        file_discovery._find_path_from_directory = Walk(own)
+        file_discovery._find_path_from_directory = Walk(own)  # type: ignore[assignment]
 
 
 class Walk:
