@@ -136,9 +136,9 @@ def complete(name: str) -> Path:
 
 NEEDED_BY = {
     "control-plane": ("tests/bench", "tests/cluster"),
-    "versitygw": ("tests/adopter", "tests/bench", "tests/manage", "tests/network", "tests/store", "tests/terraform"),
+    "versitygw": ("tests/adopter", "tests/airflow", "tests/bench", "tests/manage", "tests/network", "tests/store", "tests/terraform"),
     "helm": (
-        "tests/bench", "tests/ci", "tests/cluster", "tests/layers", "tests/manage", "tests/network", "tests/policy", "tests/render",
+        "tests/airflow", "tests/bench", "tests/ci", "tests/cluster", "tests/layers", "tests/manage", "tests/network", "tests/policy", "tests/render",
         "tests/repository", "tests/terraform",
     ),
     "poetry": ("tests/repository",),
