@@ -20,12 +20,13 @@ SCHEMES = ("redis", "rediss", "amqp", "amqps")
 
 def documents(url: str) -> dict[str, str]:
     """The keys of the secret. Raises ValueError with a sentence that does not show the password."""
+    url = url.strip()
     try:
         parts = urlsplit(url)
         fits = parts.port is None or parts.port
     except ValueError:
         fits = False
-    if not (fits and parts.scheme and parts.hostname):
+    if not (fits and parts.scheme and parts.hostname) or parts.fragment or ";" in url:
         raise ValueError(
             f"{VARIABLE} is not like rediss://:password@host:6379/0 or amqps://user:password@host:5671/vhost "
             "(special characters as %XX)."

@@ -236,6 +236,7 @@ deploy_by_hand() {
   local name release of values
   echo "# $env, chart airflow $version sha256 $chart_digest; in bash, from the repository's top, with 'make setup' done."
   echo "# Lines that create a namespace or a secret are for the first time.$([[ $platform != cloud ]] || echo " Once: export AIRFLOW_DATABASE_URL=postgresql://user:password@host:5432/database")"
+  if [[ $executor == celery ]] && own_broker; then echo "# Once: export AIRFLOW_BROKER_URL=rediss://:password@host:6379/0"; fi
   [[ -z $context ]] || echo "kubectl config use-context $(printf %q "$context")"
   echo "helm repo add apache-airflow https://airflow.apache.org"
   namespace_line

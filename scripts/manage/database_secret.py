@@ -39,10 +39,11 @@ def documents(url: str, namespace: str) -> dict[str, str]:
     user, password = unquote(parts.username), unquote(parts.password)
     if any(character in user + password for character in '"\n'):
         raise ValueError(f'{VARIABLE}: PgBouncer takes no " and no line break in user or password; choose others.')
+    of_keda = "disable" if mode == "disable" else "require"  # it has no file of ours
     login = f"{quote(user, safe='')}:{quote(password, safe='')}"
     return {
         "connection": f"postgresql://{login}@airflow-pgbouncer.{namespace}:6543/airflow-metadata",
-        "kedaConnection": f"postgresql://{login}@{parts.hostname}:{parts.port or 5432}/{database}?sslmode={'disable' if mode == 'disable' else 'require'}",  # KEDA has no file of ours
+        "kedaConnection": f"postgresql://{login}@{parts.hostname}:{parts.port or 5432}/{database}?sslmode={of_keda}",
         "pgbouncer-stats": f"postgresql://{login}@127.0.0.1:6543/pgbouncer?sslmode=disable",
         "users.txt": f'"{user}" "{password}"\n',
         "pgbouncer.ini": f"""[databases]

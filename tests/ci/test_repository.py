@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,15 +30,24 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a checkout to another user")
 @pytest.mark.parametrize("name", JOBS)
 def test_links_that_would_end_everybodys_dags_are_refused_on_the_merge_request(
-    machine: Callable[..., Runner], repository: Path, name: str
+    machine: Callable[..., Runner], repository: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for key, value in (
+        ("COUNT", "1"),
+        ("KEY_0", "safe.directory"),
+        ("VALUE_0", "*"),
+    ):  # for this test's git, not for the job's
+        monkeypatch.setenv(f"GIT_CONFIG_{key}", value)
     runner = machine(repository)
 
     def checked() -> Done:
         return runner.run(job(name), "merge")
 
+    for folder in (repository, *repository.rglob("*")):  # as a runner has it, whose user is not the job's
+        os.chown(folder, 1001, 1001, follow_symlinks=False)
     good = checked()
     assert good.code == 0 and "2 packages" in good.said, good.said
     git(repository, "clean", "--quiet", "-ffdx")  # what the job left

@@ -80,7 +80,14 @@ class Screener:
             cluster.kubectl("get", "configmap", "airflow-platform-code", "--namespace", NAMESPACE, "--output=json")
         )
         (self.home / "config").mkdir(exist_ok=True)
-        for name in ("airflow_local_settings.py", "dag_job_pods.py", "dag_protocol.py", "dag_walk.py", "policy.json"):
+        for name in (
+            "airflow_local_settings.py",
+            "dag_job_pods.py",
+            "dag_protocol.py",
+            "dag_results.py",
+            "dag_walk.py",
+            "policy.json",
+        ):
             (self.home / "config" / name).write_text(code["data"][name])
         with sqlite3.connect(self.home / "appdb.db") as appdb:
             appdb.execute("CREATE TABLE dag_configuration (dag_name, job_name, cpu_request, memory_request)")

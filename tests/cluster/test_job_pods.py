@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from kubernetes import client, config
@@ -18,7 +19,14 @@ DAY = timedelta(days=1)
 BY_OPERATOR = {"kubernetes_pod_operator": "True"}
 
 
-def make(cluster: Cluster, name: str, phase: str, ended: datetime | None, labels: dict[str, str] = BY_OPERATOR) -> None:
+def make(
+    cluster: Cluster,
+    name: str,
+    phase: str,
+    ended: datetime | None,
+    labels: dict[str, str] = BY_OPERATOR,
+    evicted: datetime | None = None,
+) -> None:
     """A pod that nobody starts, with the status that a kubelet would have written."""
     pod = {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": JOBS, "labels": labels},
@@ -31,7 +39,14 @@ def make(cluster: Cluster, name: str, phase: str, ended: datetime | None, labels
     cluster.kubectl("create", "--filename", "-", stdin=json.dumps(pod))
     state = {"terminated": {"exitCode": 1, "finishedAt": f"{ended:%Y-%m-%dT%H:%M:%SZ}"}} if ended else {"waiting": {}}
     container = {"name": "base", "image": "i", "imageID": "", "ready": False, "restartCount": 0, "state": state}
-    status = {"status": {"phase": phase, "containerStatuses": [container] if ended else []}}
+    status: dict[str, Any] = {"status": {"phase": phase, "containerStatuses": [container] if ended else []}}
+    if evicted:
+        condition = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "lastTransitionTime": f"{evicted:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        status["status"]["conditions"] = [condition]
     cluster.kubectl("patch", "pod", name, "--namespace", JOBS, "--subresource", "status", "--type", "merge", "--patch", json.dumps(status))  # fmt: skip
 
 
@@ -60,11 +75,12 @@ def test_what_ended_a_day_ago_goes_and_nothing_else(
     make(cluster, "old-succeeded", "Succeeded", old)
     make(cluster, "old-evicted", "Failed", None)
     make(cluster, "young", "Failed", young)
+    make(cluster, "evicted-lately", "Failed", None, evicted=young)
     make(cluster, "running", "Running", None)
     make(cluster, "pending", "Pending", None)
     make(cluster, "of-somebody-else", "Failed", old, {"app": "x"})
     assert dag_job_pods.clean(api, JOBS, DAY, later) == 3
-    assert {pod["metadata"]["name"] for pod in cluster.objects("pods", JOBS)} == {"young", "running", "pending", "of-somebody-else"}  # fmt: skip
+    assert {pod["metadata"]["name"] for pod in cluster.objects("pods", JOBS)} == {"young", "evicted-lately", "running", "pending", "of-somebody-else"}  # fmt: skip
     assert dag_job_pods.clean(api, JOBS, DAY, later) == 0
 
 

@@ -144,16 +144,38 @@ def pod(root: str, dag_id: str, task_id: str, mapped: dict[str, Any] | None = No
 
 
 def end(
-    root: str, dag_id: str, task_id: str, phase: str, namespace: str, mapped: dict[str, Any] | None = None
+    root: str,
+    dag_id: str,
+    task_id: str,
+    phase: str,
+    namespace: str,
+    mapped: dict[str, Any] | None = None,
+    base: int | None = None,
+    retry: bool = False,
 ) -> dict[str, bool]:
-    """Whether a task deletes its pod of that phase when it ends, as every way through the operator asks."""
-    from kubernetes.client import V1ObjectMeta, V1Pod, V1PodStatus
+    """Whether a task deletes its pod of that phase when it ends, as every way through the operator asks.
+
+    `base`: exit code of the author's container; `retry`: a later try found the pod.
+    """
+    from kubernetes import client as k8s
 
     task = _bag(root).dags[dag_id].get_task(task_id)
     task = task.unmap(mapped) if mapped else task
     deleted: list[Any] = []
     task.pod_manager = SimpleNamespace(delete_pod=deleted.append)
-    pod = V1Pod(metadata=V1ObjectMeta(name="job", namespace=namespace), status=V1PodStatus(phase=phase))
+    ended = k8s.V1ContainerState(terminated=k8s.V1ContainerStateTerminated(exit_code=base or 0))
+    status = k8s.V1ContainerStatus(name="base", state=ended, image="", image_id="", ready=False, restart_count=0)
+    pod = k8s.V1Pod(
+        metadata=k8s.V1ObjectMeta(name="job", namespace=namespace, labels={"try_number": "1"}),
+        status=k8s.V1PodStatus(phase=phase, container_statuses=[] if base is None else [status]),
+        spec=k8s.V1PodSpec(containers=[]),
+    )
+    if retry:
+        created: list[Any] = []
+        task.pod_manager.create_pod = lambda pod: created.append(pod)
+        task.find_pod = lambda *_, **__: pod
+        task.get_or_create_pod(pod, context={})
+        return {"deleted": bool(deleted) and bool(created)}
     task.process_pod_deletion(pod, reraise=False)
     return {"deleted": bool(deleted)}
 

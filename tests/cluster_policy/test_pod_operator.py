@@ -310,12 +310,10 @@ def test_the_examples_pods(pod_policies: Policies, dag_id: str, task_id: str, pa
 def deleted(pod_policies: Policies) -> Callable[..., bool]:
     """Whether the pod of a task is deleted when the task ends."""
 
-    def make(
-        task: str, phase: str = "Failed", namespace: str = "etl-jobs", mapped: dict[str, Any] | None = None
-    ) -> bool:
+    def make(task: str, phase: str = "Failed", namespace: str = "etl-jobs", **more: Any) -> bool:
         root = write(pod_policies.airflow.dags, {"team_a/dags/x.py": dag("team_a_x", IMPORT + task)})
         answer = pod_policies.ask(
-            "end", root=str(root), dag_id="team_a_x", task_id="job", phase=phase, namespace=namespace, mapped=mapped
+            "end", root=str(root), dag_id="team_a_x", task_id="job", phase=phase, namespace=namespace, **more
         )
         return bool(answer["deleted"])
 
@@ -348,13 +346,37 @@ def test_a_pod_of_a_mapped_task_stays_too(deleted: Callable[..., bool]) -> None:
         operator('default_args={"on_finish_action": "delete_pod"}'),
         operator('cluster_context="elsewhere"'),
         operator('config_file="/elsewhere"'),
+        operator('kubernetes_conn_id="elsewhere"'),
+        operator("in_cluster=False"),
+        operator("random_name_suffix=False"),
     ],
-    ids=["its author", "the author's default", "another cluster", "another cluster's file"],
+    ids=[
+        "its author",
+        "the author's default",
+        "another cluster",
+        "another cluster's file",
+        "another connection",
+        "not in the cluster",
+        "a name that the next try needs",
+    ],
 )
 def test_what_its_author_said_holds_and_other_clusters_are_not_ours_to_fill(
     deleted: Callable[..., bool], task: str
 ) -> None:
     assert deleted(task)
+
+
+def test_a_retry_that_finds_a_dead_pod_makes_another_one(deleted: Callable[..., bool]) -> None:
+    """The operator takes what it may not delete for its own, and the retry would run nothing."""
+    assert deleted(operator(), retry=True)
+
+
+@pytest.mark.parametrize(("exit_code", "goes"), [(0, True), (1, False), (None, False)])
+def test_the_authors_container_says_whether_it_failed(
+    deleted: Callable[..., bool], exit_code: int | None, goes: bool
+) -> None:
+    """A sidecar that failed makes the pod a failed one; one that was evicted says nothing of its containers."""
+    assert deleted(operator(), base=exit_code) is goes
 
 
 def test_elsewhere_nothing_would_clean_up(deleted: Callable[..., bool]) -> None:

@@ -540,6 +540,7 @@ def test_a_broker_of_one_s_own_is_asked_for_once(operator: Operator) -> None:
         ("confluentkafka://s3cr3t@kafka:9092", "executor/kubernetes, which needs no broker"),
         ("redis://:s3cr3t@host:port/0", "is not like rediss://"),
         ("cache.example.org:6379", "is not like rediss://"),
+        ("redis://:s3cr3t@one:6379/0;redis://:s3cr3t@two:6379/0", "is not like rediss://"),
     ],
 )
 def test_a_broker_that_does_not_work_here_is_refused(operator: Operator, url: str, says: str) -> None:

@@ -81,6 +81,7 @@ def test_the_volume_of_the_policies_takes_what_they_import() -> None:
         "airflow_local_settings.py",
         "dag_job_pods.py",
         "dag_protocol.py",
+        "dag_results.py",
         "dag_walk.py",
         "database_tls.py",
         "pod_address.py",

@@ -229,3 +229,14 @@ def test_nothing_passes_that_ends_airflow_and_what_is_refused_has_a_rule(top: Pa
             assert airflow_walks(repository / "r") is None or Code.LINKED_FOLDER not in found.values()
     finally:
         shutil.rmtree(top)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_a_clone_that_git_does_not_read_is_refused_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What is on the disk is not what is delivered: a silent look at that would pass what git-sync brings."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    make(tmp_path / "clone", SHARED, {})
+    subprocess.run(["git", "init", "--quiet", tmp_path / "clone"], check=True)
+    os.chown(tmp_path / "clone", 1001, 1001)
+    with pytest.raises(PermissionError, match=r"git config --global --add safe\.directory"):
+        check_repository(tmp_path / "clone", "dags")

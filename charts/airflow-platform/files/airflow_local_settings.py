@@ -7,14 +7,15 @@ replace these functions. Teams that do not trust each other need environments of
                         says so. Its id is usable as a label, its tasks have an owner, it has tags. A run of it that
                         fails is told to the platform's notifiers.
     task_policy         the pods of KubernetesPodOperator go to the jobs' namespace, with the package's service account
-                        and the labels `app` and `dag_id`; what failed stays to be read, unless its author says else.
+                        and the labels `app` and `dag_id`; what failed stays to be read, unless its author says otherwise.
     pod_mutation_hook   pods there get what Pod Security `restricted` asks for and their author left open; a task pod of
                         KubernetesExecutor syncs its own package alone. Both stay on their node while they run.
 
 dag-processor and task runner both call the first two, for each DAG of a file (airflow/dag_processing/dagbag.py,
 `bag_dag`); the last is called where a pod is made: in the task runner for the operator, in the scheduler for the executor.
-Beside this file lie `dag_protocol.py`, `policy.json`, which the chart renders from its values, `dag_job_pods.py` and
-`dag_walk.py`, which is put in the place of Airflow's walk here, since Airflow imports this module in every process.
+Beside this file lie `dag_protocol.py`, `policy.json`, which the chart renders from its values, `dag_job_pods.py`,
+and `dag_walk.py` and `dag_results.py`, which keep one package's files from ending the dag-processor for all: they are put
+into their places here, since Airflow imports this module in every process.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from airflow.configuration import conf
 from airflow.exceptions import AirflowClusterPolicyViolation
 
 import dag_job_pods
+import dag_results
 import dag_walk
 from dag_protocol import check_package
 
@@ -483,3 +485,4 @@ def _attribute(key: str) -> str:
 _settings = SettingsFile(Path(__file__).with_name("policy.json"))
 _settings.read()
 dag_walk.install()
+dag_results.install()

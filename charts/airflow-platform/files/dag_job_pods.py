@@ -21,7 +21,11 @@ from typing import Any
 
 MADE_BY_OPERATOR = "kubernetes_pod_operator=True"  # the operator's own label
 PAGE = 500  # pods asked for at a time
-AUTHORS = ("on_finish_action", "is_delete_operator_pod")  # whoever gives one of them decides
+AUTHORS = (
+    "on_finish_action",
+    "is_delete_operator_pod",
+)  # whoever gives one of them decides what happens when a task ends
+ELSEWHERE = ("config_file", "cluster_context", "kubernetes_conn_id")  # may lead to a cluster that nobody cleans up
 
 log = logging.getLogger(__name__)
 
@@ -36,30 +40,36 @@ def keep_failed(operator: type, namespace: str) -> None:
         return
 
     @functools.wraps(delete)
-    def delete_unless_failed(self: Any, pod: Any, **kwargs: Any) -> Any:
-        if pod is not None and _is_kept(self, pod, namespace):
-            self.log.info("Pod %s failed and stays for a day: kubectl logs --namespace %s %s", *_names(pod))
+    def delete_unless_failed(self: Any, pod: Any, *, reraise: bool = True) -> Any:
+        # Only the end of a task asks without `reraise`. A retry that finds a dead pod asks with it, and takes what is not
+        # deleted for its own.
+        if pod is not None and not reraise and _is_ours(self, pod, namespace) and _has_failed(self, pod):
+            name, where = pod.metadata.name, pod.metadata.namespace
+            self.log.info("Pod %s failed and stays for a while: kubectl logs --namespace %s %s", name, where, name)
             return False
-        return delete(self, pod, **kwargs)
+        return delete(self, pod, reraise=reraise)
 
     operator.process_pod_deletion = delete_unless_failed  # type: ignore[attr-defined]
 
 
-def _is_kept(task: Any, pod: Any, namespace: str) -> bool:
-    """Whether the pod failed, in our cluster, and nobody said what is to become of it."""
+def _is_ours(task: Any, pod: Any, namespace: str) -> bool:
+    """Whether nobody said what is to become of the pod, it is where pods are cleaned up, and its name is not needed again."""
     given = getattr(task, "_BaseOperator__init_kwargs", {})
-    elsewhere = getattr(task, "config_file", None) or getattr(task, "cluster_context", None)
-    phase = getattr(pod.status, "phase", None)
     return (
-        phase == "Failed"
-        and pod.metadata.namespace == namespace
-        and not elsewhere
-        and not any(n in given for n in AUTHORS)
+        pod.metadata.namespace == namespace
+        and not any(name in given for name in AUTHORS)
+        and not any(given.get(name) for name in ELSEWHERE)
+        and given.get("in_cluster") is not False
+        and getattr(task, "random_name_suffix", True)
     )
 
 
-def _names(pod: Any) -> tuple[str, str, str]:
-    return pod.metadata.name, pod.metadata.namespace, pod.metadata.name
+def _has_failed(task: Any, pod: Any) -> bool:
+    """Whether all of it ended, and the author's container badly. One whose sidecar goes on would hold its quota."""
+    name = getattr(task, "base_container_name", None)
+    own = [s.state.terminated for s in pod.status.container_statuses or [] if s.name == name and s.state]
+    ended_well = any(state is not None and state.exit_code == 0 for state in own)
+    return pod.status.phase == "Failed" and not ended_well
 
 
 def clean(api: Any, namespace: str, age: timedelta, now: datetime) -> int:
@@ -83,11 +93,12 @@ def clean(api: Any, namespace: str, age: timedelta, now: datetime) -> int:
 
 
 def _ended(pod: Any) -> datetime:
-    """When its last container ended; one that was evicted before it began ended when it was made."""
+    """The last that happened to it: a container ended, or a condition changed, as when it was evicted or its node was lost."""
     states = [status.state.terminated for status in pod.status.container_statuses or [] if status.state]
     ends: list[datetime] = [state.finished_at for state in states if state and state.finished_at]
+    changes = [c.last_transition_time for c in pod.status.conditions or [] if c.last_transition_time]
     made: datetime = pod.metadata.creation_timestamp
-    return max([*ends, made])
+    return max([*ends, *changes, made])
 
 
 def _delete(api: Any, pod: Any) -> int:

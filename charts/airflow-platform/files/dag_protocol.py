@@ -48,6 +48,7 @@ MAX_PAST_POINTERS = 20  # how far back in a pointer's own object to look for one
 MAX_FALLBACKS = 5  # how far back dag-sync looks for a version that it can accept
 MAX_PATH_BYTES = 512
 MAX_NAME_BYTES = 200
+MAX_LOGGED_NAME = 250  # of 255, less `.log`
 MAX_VERSION_ID = 1024  # S3's own limit
 
 MARKER = "_environment"
@@ -166,12 +167,24 @@ def check_path(path: str) -> str:
             raise ProtocolError(f"file name {shown} has a part longer than {MAX_NAME_BYTES} bytes")
         if part != part.strip() or part == "__pycache__":
             raise ProtocolError(f"file name {shown} begins or ends with a space, or is a cache of Python's")
+    check_log_names(path)
     hidden = [part for part in path.split("/") if part.startswith(".")]
     if hidden and hidden != [IGNORE_FILE]:
         raise ProtocolError(f"file name {shown} is hidden; only {IGNORE_FILE} may begin with a dot")
     if hidden and not path.endswith(IGNORE_FILE):
         raise ProtocolError(f"file name {shown} uses {IGNORE_FILE} as a folder")
     return path
+
+
+def check_log_names(path: str) -> None:
+    """Raise ProtocolError if Airflow's dag-processor could not make its log of the file, `<path>.log`, and would end."""
+    *folders, name = path.split("/")
+    if any(folder.endswith(".py.log") for folder in folders):
+        raise ProtocolError(
+            f"file name {path[:120]!r} has a folder that is called as Airflow calls the log of a `.py` file"
+        )
+    if len(name.encode()) > MAX_LOGGED_NAME:
+        raise ProtocolError(f"file name {path[:120]!r} has a name longer than {MAX_LOGGED_NAME} bytes")
 
 
 def check_paths(paths: Iterable[str]) -> None:

@@ -60,6 +60,12 @@ def _index(top: Path) -> list[tuple[str, str]] | None:
         done = subprocess.run(command, env=env, capture_output=True, check=False)
     except OSError:
         return None
+    if (
+        b"dubious ownership" in done.stderr
+    ):  # in CI, where the checkout is another user's: what is on the disk is not what is delivered
+        raise PermissionError(
+            f"git does not read {top}, since another user owns it: git config --global --add safe.directory {top}"
+        )
     if done.returncode:
         return None
     lines = [os.fsdecode(line) for line in done.stdout.split(b"\0") if line]
