@@ -96,7 +96,7 @@ def _ended(pod: Any) -> datetime:
     """The last that happened to it: a container ended, or a condition changed, as when it was evicted or its node was lost."""
     states = [status.state.terminated for status in pod.status.container_statuses or [] if status.state]
     ends: list[datetime] = [state.finished_at for state in states if state and state.finished_at]
-    changes = [c.last_transition_time for c in pod.status.conditions or [] if c.last_transition_time]
+    changes: list[datetime] = [c.last_transition_time for c in pod.status.conditions or [] if c.last_transition_time]
     made: datetime = pod.metadata.creation_timestamp
     return max([*ends, *changes, made])
 
