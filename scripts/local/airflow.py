@@ -57,6 +57,7 @@ class Airflow:
         database_url: a PostgreSQL database; None: SQLite in `home`.
         settings: variables on top of the shipped ones.
         prefix: of each command, such as one that enters a namespace.
+        program: `airflow` of another installation than this environment's.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class Airflow:
         database_url: str | None = None,
         settings: dict[str, str] | None = None,
         prefix: tuple[str, ...] = (),
+        program: Path = AIRFLOW,
     ) -> None:
+        self.program = program
         self.prefix = prefix
         self.home = home
         self.dags = dags
@@ -76,7 +79,7 @@ class Airflow:
         (home / "config").mkdir(exist_ok=True)  # on Airflow's path, as in the pods
         shutil.copy(FILES / "pod_address.py", home / "config")
         self.environment = {
-            "PATH": f"{AIRFLOW.parent}:{os.environ['PATH']}",
+            "PATH": f"{program.parent}:{os.environ['PATH']}",
             "HOME": str(home),
             "LANG": "C.UTF-8",
             "AIRFLOW_HOME": str(home),
@@ -93,7 +96,7 @@ class Airflow:
     def run(self, *args: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run an airflow command to its end."""
         return subprocess.run(
-            [*self.prefix, AIRFLOW, *args],
+            [*self.prefix, self.program, *args],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -111,7 +114,7 @@ class Airflow:
         """Start a component in a process group of its own, its output in `<home>/<component>.log`."""
         with (self.home / f"{args[0]}.log").open("ab") as log:
             return subprocess.Popen(
-                [*self.prefix, AIRFLOW, *args],
+                [*self.prefix, self.program, *args],
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

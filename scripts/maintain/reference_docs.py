@@ -91,8 +91,10 @@ def manifest_schema() -> Schema:
             "created": _text("ISO 8601, UTC; for people, never for order"),
             "publisher": _text("who made it"),
             "source": _text("the commit that it is from"),
+            "digest": DIGEST
+            | {"description": "of path, sha256, size and executable of the files: equal for equal contents"},
         },
-        optional=("of", "previous"),
+        optional=("of", "previous", "digest"),
     )
 
 

@@ -41,6 +41,7 @@ def test_nobody_elses_dags_stop(tmp_path: Path) -> None:
         airflow = Airflow(tmp_path / "home", tmp_path / "dags", url)
         for name in (
             "airflow_local_settings.py",
+            "dag_bundle.py",
             "dag_job_pods.py",
             "dag_protocol.py",
             "dag_results.py",

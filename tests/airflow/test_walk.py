@@ -269,7 +269,14 @@ def test_where_airflow_comes_to_its_end_ours_finds_the_same(
 def test_a_linked_folder_that_was_merged_stops_nobody_elses_dags(dags: Path, tmp_path: Path) -> None:
     """On a real dag-processor: the merge, a neighbour's next change, the revert."""
     airflow = Airflow(tmp_path / "home", dags)
-    for name in ("airflow_local_settings.py", "dag_job_pods.py", "dag_protocol.py", "dag_results.py", "dag_walk.py"):
+    for name in (
+        "airflow_local_settings.py",
+        "dag_bundle.py",
+        "dag_job_pods.py",
+        "dag_protocol.py",
+        "dag_results.py",
+        "dag_walk.py",
+    ):
         shutil.copy(FILES / name, airflow.home / "config")
     airflow.migrate()
     with airflow.running("dag-processor") as processor:

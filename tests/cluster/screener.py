@@ -82,6 +82,7 @@ class Screener:
         (self.home / "config").mkdir(exist_ok=True)
         for name in (
             "airflow_local_settings.py",
+            "dag_bundle.py",
             "dag_job_pods.py",
             "dag_protocol.py",
             "dag_results.py",

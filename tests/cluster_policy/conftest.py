@@ -77,7 +77,14 @@ def install(home: Path, **changes: Any) -> None:
     """Put into `home` what the chart mounts at /opt/airflow/config; `changes`: of policy.json."""
     for folder in ("config", "lib"):
         (home / folder).mkdir(parents=True)
-    for name in ("airflow_local_settings.py", "dag_job_pods.py", "dag_protocol.py", "dag_results.py", "dag_walk.py"):
+    for name in (
+        "airflow_local_settings.py",
+        "dag_bundle.py",
+        "dag_job_pods.py",
+        "dag_protocol.py",
+        "dag_results.py",
+        "dag_walk.py",
+    ):
         shutil.copy(FILES / name, home / "config")
     (home / "config" / "policy.json").write_text(json.dumps(POLICY | changes))
 

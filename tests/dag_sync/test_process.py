@@ -20,8 +20,8 @@ import pytest
 
 import dag_protocol as protocol
 from airflow_dag_publisher import publishing, restore, rollback
+from dag_protocol import LINKS_IGNORE
 from dag_store import S3Store
-from dag_tree import ROOT_IGNORE
 from scripts.local.fault_proxy import FaultProxy
 from scripts.local.memory_store import Memory
 from scripts.local.packages import hand_make, publish, session, write
@@ -295,7 +295,7 @@ def test_link_puts_the_links_into_another_folder(moto: S3Server, bucket: S3Store
     process = dag_sync(moto.endpoint, bucket.bucket, "--one-time", "--link", str(link))
     assert process.ended() == 0, process.text
     assert served(link) == ONE and not (process.root / "sales").exists()
-    assert (link / ".airflowignore").read_bytes() == ROOT_IGNORE
+    assert (link / ".airflowignore").read_bytes() == LINKS_IGNORE
     assert sorted(p.name for p in link.iterdir()) == [".airflowignore", ".links", "sales"]
     assert [p.name for p in process.root.iterdir()] == [".store"], "what Airflow reads is in the links' folder alone"
 
@@ -357,11 +357,11 @@ def test_the_ignore_file_is_there_before_the_first_link_and_restored(tmp_path: P
     publish(memory, ONE)
     sync = syncer(tmp_path, memory)
     ignore = tmp_path / ".airflowignore"
-    assert ignore.read_bytes() == ROOT_IGNORE and not (tmp_path / "sales").exists()
+    assert ignore.read_bytes() == LINKS_IGNORE and not (tmp_path / "sales").exists()
     for harm in (ignore.unlink, lambda: ignore.write_bytes(b"x"), lambda: ignore.write_bytes(b"")):
         harm()
         sync.poll()
-        assert ignore.read_bytes() == ROOT_IGNORE
+        assert ignore.read_bytes() == LINKS_IGNORE
 
 
 def test_a_real_folder_in_the_place_of_a_link_is_left_alone_and_named(tmp_path: Path, memory: Memory):

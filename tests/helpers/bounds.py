@@ -37,6 +37,7 @@ EVERYWHERE = (
 SUBJECTS: dict[str, tuple[str, ...]] = {
     "protocol": (CODE, PUBLISHER, "tests/protocol"),
     "delivery": (CODE, PUBLISHER, "values", "tests/dag_sync", "tests/airflow", "tests/store"),
+    "bundles": (CODE, PUBLISHER, "tests/bundles"),
     "publisher": (CODE, PUBLISHER, "tests/publisher", "tests/validate", "tests/adopter", "tests/retention"),
     "terraform": ("terraform", CODE, PUBLISHER, *MANAGE, "tests/terraform"),
     "cluster": ("charts", "values", *MANAGE, *GUIDES, "tests/cluster", "tests/cluster_policy", "tests/checklist", "tests/render"),

@@ -79,6 +79,7 @@ def test_the_volume_of_the_policies_takes_what_they_import() -> None:
     ]
     assert items == [
         "airflow_local_settings.py",
+        "dag_bundle.py",
         "dag_job_pods.py",
         "dag_protocol.py",
         "dag_results.py",

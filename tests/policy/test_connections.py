@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from scripts.manage.layers.chart import archive
-from scripts.manage.layers.environments import NAMESPACE
+from scripts.manage.layers.environments import NAMESPACE, ON_TOP_OF
 from tests.helpers.charts import (
     CASES,
     OUR_CHART,
@@ -332,7 +332,9 @@ Connection = tuple[str, str, int, str]
 
 def table(text: str, case: Case, names: Iterable[str]) -> list[Connection]:
     """Connections of the lines that hold in a case."""
-    layers = {layer.rpartition("/")[2] for layer in case.layers}
+    layers = {
+        layer.rpartition("/")[2] for layer in (*case.layers, *(ON_TOP_OF.get(layer, "") for layer in case.layers))
+    }
     everyone = [name for name in names if name not in {other.name for other in OTHERS}]
     connections = []
     for line in filter(None, text.splitlines()):

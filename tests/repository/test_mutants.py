@@ -24,6 +24,7 @@ def test_the_list_is_long_enough_and_says_each_thing_once() -> None:
     assert len({mutant.what for mutant in mutants}) == len(mutants)
     parts = {
         r"(dag_(sync_\w+|check|contents|http|tree)|pod_address)\b": "dag_sync",
+        r"(dag_(walk|results|job_pods|bundle)|airflow_local_settings)\b": "in_airflow",
         r"airflow_dag_publisher/(repository/)?\w+\.py": "publisher",
     }
     files = [mutant.file for mutant in mutants]

@@ -22,6 +22,7 @@ USES = {
     "versitygw": r"\bgateway\b|program\(\"versitygw\"\)|web_identity import|rig_of",
     "helm": r"helpers\.charts import|helpers\.inventory import|tests\.manage\.conftest|\bhelm\(\)|operator: Operator",
     "poetry": r"program\(\"poetry\"\)",
+    "airflow_next": r"airflow_program",
     "checkov": r"program\(\"checkov\"\)",
 }
 """How a file of tests shows that it needs a tool."""
@@ -47,13 +48,13 @@ def test_every_place_of_the_lists_is_there() -> None:
 @pytest.mark.parametrize(
     ("words", "needed"),
     [
-        ([], {"control-plane", "versitygw", "helm", "poetry", "checkov"}),
-        (["-k", "x"], {"control-plane", "versitygw", "helm", "poetry", "checkov"}),
+        ([], {"control-plane", "versitygw", "helm", "poetry", "checkov", "airflow_next"}),
+        (["-k", "x"], {"control-plane", "versitygw", "helm", "poetry", "checkov", "airflow_next"}),
         (["tests/protocol"], set()),
         (["tests/cluster_policy/test_settings.py"], set()),
         (["tests/cluster/test_rounds.py::test_x[a/b]", "-x"], {"control-plane", "helm"}),
         (["tests/store/", "tests/protocol"], {"versitygw"}),
-        (["tests"], {"control-plane", "versitygw", "helm", "poetry", "checkov"}),
+        (["tests"], {"control-plane", "versitygw", "helm", "poetry", "checkov", "airflow_next"}),
     ],
 )
 def test_a_run_gets_what_its_tests_need(words: list[str], needed: set[str]) -> None:

@@ -9,13 +9,13 @@ replace these functions. Teams that do not trust each other need environments of
     task_policy         the pods of KubernetesPodOperator go to the jobs' namespace, with the package's service account
                         and the labels `app` and `dag_id`; what failed stays to be read, unless its author says otherwise.
     pod_mutation_hook   pods there get what Pod Security `restricted` asks for and their author left open; a task pod of
-                        KubernetesExecutor syncs its own package alone. Both stay on their node while they run.
+                        KubernetesExecutor syncs its own package alone, in its run's version. Both stay on their node while they run.
 
 dag-processor and task runner both call the first two, for each DAG of a file (airflow/dag_processing/dagbag.py,
 `bag_dag`); the last is called where a pod is made: in the task runner for the operator, in the scheduler for the executor.
 Beside this file lie `dag_protocol.py`, `policy.json`, which the chart renders from its values, `dag_job_pods.py`,
-and `dag_walk.py` and `dag_results.py`, which keep one package's files from ending the dag-processor for all: they are put
-into their places here, since Airflow imports this module in every process.
+and `dag_walk.py` and `dag_results.py`, which keep one package's files from ending the dag-processor for all, and
+`dag_bundle.py`: they are put into their places here, since Airflow imports this module in every process.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ import yaml
 from airflow.configuration import conf
 from airflow.exceptions import AirflowClusterPolicyViolation
 
+import dag_bundle
 import dag_job_pods
 import dag_results
 import dag_walk
-from dag_protocol import check_package
+from dag_protocol import VERSION_PATTERN, check_package
 
 # Airflow copies every public name of this module over its own settings, if this list does not hold it back.
 __all__ = ["dag_policy", "pod_mutation_hook", "task_policy"]
@@ -95,11 +96,12 @@ def pod_mutation_hook(pod: Any) -> None:
     settings = _settings.read()
     labels = pod.metadata.labels or {}
     of_executor = labels.get("kubernetes_executor") == "True"
-    package = _package_of_workload(pod, settings) if of_executor else _packages.get(labels.get("dag_id", ""))
+    workload = _workload(pod) if of_executor else {}
+    package = _package_of_workload(workload, settings) if of_executor else _packages.get(labels.get("dag_id", ""))
     if package:
         pod.metadata.labels = {**labels, "app": package}
     if package and of_executor:
-        _sync_only(pod, package)
+        _sync_only(pod, package, _version_of_workload(workload))
     pod.metadata.annotations = {**STAYS, **(pod.metadata.annotations or {})}
     if pod.metadata.namespace != settings.jobs_namespace:
         return
@@ -284,9 +286,12 @@ def _owner_of_id(dag: Any, package: str, settings: Settings) -> str | None:
     """The package whose name the id is or begins with, the longest first: of `team` and `team_a`, the latter."""
     path = _path(dag)
     assert path  # `_package` refused it else
-    root = Path(dag.fileloc).parents[len(path.parts) - 1]
+    # A package's own bundle has no other one in it; where the DAGs are, all are.
+    roots = (Path(dag.fileloc).parents[len(path.parts) - 1], Path(conf.get_mandatory_value("core", "dags_folder")))
     for name in _beginnings(dag.dag_id):
-        if name == package or name in settings.packages or (_is_package(name) and (root / name).is_dir()):
+        if name == package or name in settings.packages:
+            return name
+        if _is_package(name) and any((root / name).is_dir() for root in roots):
             return name
     return None
 
@@ -419,24 +424,38 @@ def _check_account(account: Any, package: str, settings: Settings, what: str) ->
 # --- pods -------------------------------------------------------------------------------------------------------
 
 
-def _package_of_workload(pod: Any, settings: Settings) -> str | None:
-    """The package of the DAG that a task pod of KubernetesExecutor runs: its command has the file's relative path."""
+def _workload(pod: Any) -> dict[str, Any]:
+    """What a task pod of KubernetesExecutor runs, from its command; nothing if that is not understood."""
     for container in pod.spec.containers:
         args = container.args or []
         if "--json-string" in args[:-1]:
             try:
                 workload = json.loads(args[args.index("--json-string") + 1])
-                return _package_of_path(PurePath(workload["dag_rel_path"]), settings)
-            except (ValueError, TypeError, LookupError):
+            except ValueError:
                 break
-    return None
+            return workload if isinstance(workload, dict) else {}
+    return {}
 
 
-def _sync_only(pod: Any, package: str) -> None:
+def _package_of_workload(workload: dict[str, Any], settings: Settings) -> str | None:
+    """The package of the DAG, by the file's relative path."""
+    given = workload.get("dag_rel_path")
+    path = PurePath(given if isinstance(given, str) else "")
+    return _package_of_path(path, settings) if path.parts else None
+
+
+def _version_of_workload(workload: dict[str, Any]) -> str | None:
+    """The version that the run is pinned to; None: what is live."""
+    version = (workload.get("bundle_info") or {}).get("version")
+    return version if isinstance(version, str) and re.fullmatch(VERSION_PATTERN, version) else None
+
+
+def _sync_only(pod: Any, package: str, version: str | None) -> None:
+    said = {"DAG_SYNC_PACKAGES": package} | ({"DAG_SYNC_VERSION": version} if version else {})
     for container in pod.spec.init_containers or []:
         if container.name == SYNC_CONTAINER:
-            others = [v for v in container.env or [] if _field(v, "name") != "DAG_SYNC_PACKAGES"]
-            container.env = [*others, {"name": "DAG_SYNC_PACKAGES", "value": package}]
+            others = [v for v in container.env or [] if _field(v, "name") not in said]
+            container.env = [*others, *({"name": name, "value": value} for name, value in said.items())]
 
 
 def _give_account(pod: Any, package: str, settings: Settings) -> None:
@@ -486,3 +505,4 @@ _settings = SettingsFile(Path(__file__).with_name("policy.json"))
 _settings.read()
 dag_walk.install()
 dag_results.install()
+dag_bundle.install()

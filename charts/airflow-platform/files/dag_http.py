@@ -23,7 +23,10 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[Any, ...], family: socket.AddressFamily, handler: type) -> None:
+    def __init__(
+        self, address: tuple[Any, ...], family: socket.AddressFamily, handler: type, connections: int = MAX_CONNECTIONS
+    ) -> None:
+        self._connections = connections
         self._open: dict[Any, None] = {}
         self._lock = threading.Lock()
         self.address_family = family
@@ -38,7 +41,7 @@ class Server(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """See socketserver."""
         with self._lock:
-            if len(self._open) >= MAX_CONNECTIONS:
+            if len(self._open) >= self._connections:
                 oldest = next(iter(self._open))
                 del self._open[oldest]
                 _end(oldest)
@@ -61,7 +64,7 @@ def _end(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def listen(bind: str, handler: type) -> Server:
+def listen(bind: str, handler: type, connections: int = MAX_CONNECTIONS) -> Server:
     """A server on an address like `:9101`, which is every address of the pod, IPv6 and IPv4. Raises OSError, ValueError."""
     host, _, port = bind.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
@@ -69,29 +72,37 @@ def listen(bind: str, handler: type) -> Server:
         family, _, _, _, address = socket.getaddrinfo(
             host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return Server(address, family, handler)
+        return Server(address, family, handler, connections)
     try:
-        return Server(("::", int(port)), socket.AF_INET6, handler)
+        return Server(("::", int(port)), socket.AF_INET6, handler, connections)
     except OSError as error:
         if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):  # nodes without IPv6
             raise
-        return Server(("", int(port)), socket.AF_INET, handler)
+        return Server(("", int(port)), socket.AF_INET, handler, connections)
 
 
-def serve(bind: str, answers: Mapping[str, Answer]) -> Server:
+def serve(
+    bind: str,
+    answers: Mapping[str, Answer],
+    others: Callable[[str], tuple[int, str]] | None = None,
+    connections: int = MAX_CONNECTIONS,
+) -> Server:
     """Serve each path in a thread. Raises OSError, ValueError.
 
     Args:
         bind: an address like `:9101`, `127.0.0.1:9101` or `[::1]:9101`.
         answers: by path.
+        others: answers every other path; without it that is 404.
+        connections: at once.
     """
     paths = ", ".join(answers)
+    elsewhere = others or (lambda _: (404, f"there are {paths}\n"))
 
     class Handler(BaseHTTPRequestHandler):
         timeout = IDLE_SECONDS
 
         def do_GET(self) -> None:
-            status, text = answers.get(self.path, lambda: (404, f"there are {paths}\n"))()
+            status, text = answers[self.path]() if self.path in answers else elsewhere(self.path)
             self.send_response(status)
             self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
             self.end_headers()
@@ -100,6 +111,6 @@ def serve(bind: str, answers: Mapping[str, Answer]) -> Server:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = listen(bind, Handler)
+    server = listen(bind, Handler, connections)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server

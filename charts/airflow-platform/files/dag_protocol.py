@@ -53,6 +53,9 @@ MAX_VERSION_ID = 1024  # S3's own limit
 
 MARKER = "_environment"
 IGNORE_FILE = ".airflowignore"
+# Of a folder with links to packages. Order matters: everything, but folders to walk, but Python, never hidden (facts: each
+# other order lost DAGs or ended the dag-processor).
+LINKS_IGNORE = b"*\n!*/\n!*.py\n.*/\n"
 
 MIN_NAME, MAX_NAME = 2, 40  # characters of a package's or an environment's name
 PACKAGE_PATTERN = "[a-z][a-z0-9]*(_[a-z0-9]+)*"
@@ -312,6 +315,16 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def content_digest(files: Iterable[File]) -> str:
+    """Digest of what a reader sees of a version, and of nothing else: two publishes of the same contents have one.
+
+    SHA-256 of path, SHA-256, size and executable of each file, by path, as compact JSON: what Airflow plans to make a bundle's
+    version of.
+    """
+    rows = [[f.path, f.sha256, f.size, f.executable] for f in sorted(files, key=lambda file: file.path)]
+    return sha256(json.dumps(rows, separators=(",", ":")).encode())
+
+
 # --- documents ------------------------------------------------------------------------------------------------
 
 Kind = Literal["publish", "adopt", "rollback", "restore", "repair"]
@@ -373,7 +386,12 @@ class Manifest:
         """The document as stored."""
         # Said only where it is so: a package without such files has the documents that it always had.
         files = [{k: v for k, v in asdict(file).items() if v or k != "executable"} for file in self.files]
-        return _encode({"schema": SCHEMA, **asdict(self), "files": files})
+        return _encode({"schema": SCHEMA, **asdict(self), "files": files, "digest": self.digest})
+
+    @property
+    def digest(self) -> str:
+        """Of its contents."""
+        return content_digest(self.files)
 
 
 @dataclass(frozen=True)
@@ -461,6 +479,8 @@ def decode_manifest(data: bytes, environment: str, package: str, ref: VersionRef
     files = tuple(_file(f) for f in _get(document, "files", list))
     check_paths(f.path for f in files)
     check_sizes({f.path: f.size for f in files})
+    if "digest" in document and _digest(document, "digest") != content_digest(files):  # older programs write none
+        raise ProtocolError("field 'digest' is not that of the files")
     return Manifest(
         environment=environment,
         package=package,

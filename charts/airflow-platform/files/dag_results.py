@@ -2,13 +2,14 @@
 
 Airflow writes what a file said outside of any `try` (`_collect_results` in airflow/dag_processing/manager.py). A NUL
 character in a text or in an import error, an owner or a path longer than its column: PostgreSQL refuses, and the only
-dag-processor ends, again after each start. Here each file is written within a savepoint; what is refused becomes that
+dag-processor ends, again after each start (mended in Airflow 3.3, which writes elsewhere and within a `try`). Here each file is written within a savepoint; what is refused becomes that
 file's import error, and the others' results stay.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import sys
 from typing import Any
@@ -24,12 +25,8 @@ def install() -> None:
         return
     from airflow.dag_processing import manager
 
-    own = getattr(manager, "process_parse_results", None)
-    if own is None:
-        log.error(
-            "this Airflow writes down what files say in another way: one that the database refuses can end it for all"
-        )
-    elif not hasattr(own, "__wrapped__"):
+    own = manager.process_parse_results
+    if not hasattr(own, "__wrapped__") and "session" in inspect.signature(own).parameters:
         manager.process_parse_results = guarded(own)
 
 

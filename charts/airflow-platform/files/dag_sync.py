@@ -24,14 +24,16 @@ from pathlib import Path
 from typing import Any
 
 import dag_protocol as protocol
+from dag_contents import Undecided
 from dag_protocol import ProtocolError
 from dag_store import S3Store, StoreError
-from dag_sync_fetch import Bucket
+from dag_sync_fetch import Bucket, Late
 from dag_sync_http import serve_http
-from dag_sync_log import log
+from dag_sync_log import brief, log
 from dag_sync_loop import PERIOD, Loop
 from dag_sync_requests import Requests, result_of
 from dag_sync_syncer import STALE_TIMEOUT, Syncer
+from dag_sync_versions import Gone, Versions, serve_versions
 from dag_tree import Budget, Tree
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NOTHING_SERVED = 0, 1, 2, 4
@@ -81,6 +83,26 @@ def parser() -> argparse.ArgumentParser:
         None,
         "address for /healthz, /readyz and /metrics, like :9101",
         type=address,
+    )
+    option(
+        "--versions-bind",
+        "DAG_SYNC_VERSIONS_BIND",
+        None,
+        "address on loopback for /versions/<package>/<version>, like 127.0.0.1:9105",
+        type=address,
+    )
+    option(
+        "--version",
+        "DAG_SYNC_VERSION",
+        None,
+        "with --one-time and one --package: put this version on disk and no other; nothing is linked",
+    )
+    option(
+        "--tracking",
+        "DAG_SYNC_TRACKING",
+        None,
+        "folder in which Airflow locks the versions that tasks use, `_tracking` of its bundles' storage: those are not pruned",
+        type=Path,
     )
     option(
         "--max-bytes",
@@ -133,6 +155,10 @@ def settings(argv: list[str] | None) -> tuple[argparse.Namespace, frozenset[str]
     try:
         protocol.check_environment(args.environment)
         only = frozenset(map(protocol.check_package, names)) if names else None
+        if args.version:
+            protocol.check_version(args.version)
+            if not (args.one_time and only and len(only) == 1):
+                options.error("--version needs --one-time and one --package")
     except ProtocolError as error:
         options.error(str(error))
     return args, only
@@ -149,6 +175,23 @@ def report(result: dict[str, Any]) -> int:
         return EXIT_FAILED
     if any(row["action"] == "refused" and not row["version"] for row in result["packages"]):
         return EXIT_NOTHING_SERVED
+    return EXIT_OK
+
+
+def bring(syncer: Syncer, version: str, timeout: float) -> int:
+    """Put one version of the one package on disk, and return the exit code."""
+    package = next(iter(syncer.only or ()))  # one: `settings` saw to it
+    try:
+        Versions(syncer).bring(package, version, timeout)
+    except Gone as error:
+        log("error", "the version cannot be brought", package=package, version=version, reason=str(error))
+        return EXIT_NOTHING_SERVED
+    except Late:
+        log("error", f"the version was not there after {timeout:g} seconds", package=package, version=version)
+        return EXIT_FAILED
+    except (Undecided, ProtocolError, StoreError, OSError) as error:
+        log("error", brief(error), package=package, version=version)
+        return EXIT_FAILED
     return EXIT_OK
 
 
@@ -173,11 +216,14 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"dag-sync: the running process did not answer within {args.timeout:g} seconds; its log says why")
                 return EXIT_FAILED
         store = S3Store(args.bucket)
-        tree = Tree(root, Path(args.link).resolve() if args.link else None, Budget(args.max_bytes, args.max_inodes))
+        link = Path(args.link).resolve() if args.link else None
+        tree = Tree(root, link, Budget(args.max_bytes, args.max_inodes), args.tracking)
         syncer = Syncer(Bucket(store, args.environment), tree, only, args.stale_timeout)
         loop = Loop(syncer, requests, args.period, args.max_failures)
         signal.signal(signal.SIGHUP, loop.hurry)
         syncer.start()
+        if args.version:
+            return bring(syncer, args.version, args.timeout)
         if args.one_time:
             syncer.poll()
             for package in only - syncer.packages.keys() if only else ():
@@ -185,6 +231,8 @@ def main(argv: list[str] | None = None) -> int:
             return report(result_of(syncer))
         if args.http_bind:
             serve_http(args.http_bind, syncer, loop)
+        if args.versions_bind:
+            serve_versions(args.versions_bind, syncer)
     except (OSError, StoreError, ValueError) as error:
         log("error", str(error))
         return EXIT_FAILED

@@ -200,7 +200,8 @@ class Syncer:
         started = time.monotonic()
         try:
             data, etag = self.bucket.pointer(package.name)
-            again = self._follow(package, self._decoded(package, data, turn), turn)
+            pointer, package.reason = self._decoded(package.name, data, turn)
+            again = self._follow(package, pointer, turn)
         except ProtocolError as error:
             package.failures += 1
             self._refuse(package, error, None)
@@ -213,17 +214,15 @@ class Syncer:
             package=package.name, version=package.version, reason=package.reason,
             seconds=round(time.monotonic() - started, 3))  # fmt: skip
 
-    def _decoded(self, package: Package, data: bytes, turn: Turn) -> Pointer:
-        """The pointer, or the newest before it that this program understands, where a newer one wrote since."""
-        package.reason = ""
+    def _decoded(self, name: str, data: bytes, turn: Turn) -> tuple[Pointer, str]:
+        """The pointer; or the newest before it that this program understands, where a newer one wrote since, and why."""
         try:
-            return protocol.decode_pointer(data, self.bucket.environment, package.name)
+            return protocol.decode_pointer(data, self.bucket.environment, name), ""
         except Newer as newer:
-            pointer = self._understood(package.name, turn)
+            pointer = self._understood(name, turn)
             if pointer is None:
                 raise
-            package.reason = brief(newer)
-            return pointer
+            return pointer, brief(newer)
 
     def _understood(self, name: str, turn: Turn) -> Pointer | None:
         try:
@@ -301,11 +300,27 @@ class Syncer:
         if only or time.monotonic() > turn.deadline:
             raise Late
         before = package.refused.get(ref)
-        tries = before.tries if before else 0
+        return self.build(name, ref, turn, before.tries if before else 0)
+
+    def build(self, name: str, ref: VersionRef, turn: Turn, tries: int = 0) -> Path:
+        """Fetch a version and put it on disk, not linked; its package's lock is held.
+
+        Args:
+            tries: how often its contents were checked without a result.
+
+        Raises:
+            Late, Undecided: there was not time enough.
+            ProtocolError: it is not acceptable, or not what is pinned.
+            StoreError, OSError: the bucket or the disk failed.
+        """
         manifest, document = self.bucket.manifest(name, ref)
         return self.tree.build(
             manifest, document, lambda files: self._fetch(name, files, turn.deadline), lambda: turn.limits(tries)
         )
+
+    def pointer(self, name: str, turn: Turn) -> Pointer:
+        """What a package's pointer says, or the newest before it that this program understands. Raises ProtocolError, StoreError."""
+        return self._decoded(name, self.bucket.pointer(name)[0], turn)[0]
 
     def _fetch(self, name: str, files: list[tuple[File, Path]], deadline: float) -> None:
         def one(item: tuple[File, Path]) -> None:

@@ -15,6 +15,7 @@ at any line leaves the linked versions as they were.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -34,9 +35,6 @@ from dag_protocol import Content, File, Manifest, ProtocolError, VersionRef
 STORE = ".store"
 LINKS = ".links"
 STAGING = ".staging"
-# Order matters: everything, but folders to walk, but Python, never hidden (facts: each other order lost DAGs or ended
-# the dag-processor).
-ROOT_IGNORE = b"*\n!*/\n!*.py\n.*/\n"
 INODES_OF_A_VERSION = 3  # its folder, dags/ and manifest.json
 
 
@@ -68,13 +66,17 @@ class Tree:
         root: folder of the store.
         link: folder in which the package links appear, for Airflow's `dags_folder`; the root by default.
         budget: what the store may hold.
+        tracking: where Airflow locks the versions that tasks use, `<package>/<version>`: those are not deleted.
     """
 
-    def __init__(self, root: Path, link: Path | None = None, budget: Budget | None = None) -> None:
+    def __init__(
+        self, root: Path, link: Path | None = None, budget: Budget | None = None, tracking: Path | None = None
+    ) -> None:
         self.root = root
         self.link = link or root
         self.store = root / STORE
         self.budget = budget or Budget()
+        self.tracking = tracking
         self._locks: dict[str, RLock] = defaultdict(RLock)
         self._room = Lock()
         self._reserved: dict[str, Budget] = {}  # of versions that are being built
@@ -112,12 +114,12 @@ class Tree:
         """Put the links' ignore file in place, by rename, if it is not there as it should be. Return whether it was not."""
         path = self.link / protocol.IGNORE_FILE
         try:
-            if path.read_bytes() == ROOT_IGNORE:
+            if path.read_bytes() == protocol.LINKS_IGNORE:
                 return False
         except OSError:
             pass
         temporary = self.link / LINKS / "airflowignore"
-        temporary.write_bytes(ROOT_IGNORE)
+        temporary.write_bytes(protocol.LINKS_IGNORE)
         temporary.chmod(0o644)
         temporary.replace(path)
         return True
@@ -151,6 +153,13 @@ class Tree:
         The name alone says too little: a package can write another manifest under a name that was used.
         """
         builds = [p for p in self._versions(package) if p.name.split(".")[0] == ref.version and _is_build_of(p, ref)]
+        return max(builds, key=_build_number, default=None)
+
+    def newest(self, package: str, version: str) -> Path | None:
+        """Folder of a version that is whole on disk, by name: each build was pinned when it was made. The newest, or None."""
+        builds = [
+            p for p in self._versions(package) if p.name.split(".")[0] == version and (p / "manifest.json").is_file()
+        ]
         return max(builds, key=_build_number, default=None)
 
     def verify(self, folder: Path) -> str | None:
@@ -326,7 +335,8 @@ class Tree:
                 continue  # somebody works on it: at the next turn
             try:
                 for version in self._retired(folder.name):
-                    if (now or time.time()) - version.stat().st_mtime >= keep_seconds:
+                    old = (now or time.time()) - version.stat().st_mtime >= keep_seconds
+                    if old and not self._is_used(version):
                         self._drop(version)
                         gone.append(f"{folder.name}/{version.name}")
             finally:
@@ -368,9 +378,10 @@ class Tree:
         for name in sorted(names, key=part, reverse=True):
             if self.lock(name).acquire(blocking=False):
                 try:
-                    retired = self._retired(name)  # looked at again: it may be served by now, or gone
-                    if retired:
-                        self._drop(retired[0])
+                    # Looked at again: it may be served by now, or gone.
+                    unused = next((v for v in self._retired(name) if not self._is_used(v)), None)
+                    if unused:
+                        self._drop(unused)
                         return True
                 finally:
                     self.lock(name).release()
@@ -409,6 +420,19 @@ class Tree:
             except FileNotFoundError:
                 continue  # another thread's work
         return [version for _, version in sorted(with_times) if version != serving]
+
+    def _is_used(self, version: Path) -> bool:
+        """Whether a task runs that began with it: Airflow holds a shared lock while one does (BundleVersionLock)."""
+        if self.tracking is None:
+            return False
+        try:
+            with (self.tracking / version.parent.name / version.name.split(".")[0]).open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def _drop(self, version: Path) -> None:
         """Delete a version; out of sight first: half of one must never look like one."""

@@ -19,6 +19,8 @@ RELEASES = ("airflow-platform", "airflow")
 NAMESPACE = "airflow"
 KINDS = ("base", "ids", "platform", "delivery", "executor", "options", "env")  # the order of layers; later ones win
 ONCE = frozenset(KINDS) - {"options"}
+ON_TOP_OF = {"delivery/s3-bundle": "delivery/s3-sync"}
+"""A layer that is another one and more: the files of both are taken, its own the later."""
 
 
 class LayerError(ValueError):
@@ -43,7 +45,13 @@ class Environment:
 
     def layer_files(self, release: str) -> list[Path]:
         """Values files of a release, in order."""
-        return [file for layer in self.layers if (file := layer_file(layer, release)).exists()]
+        return [file for layer in self._with_what_is_below() if (file := layer_file(layer, release)).exists()]
+
+    def _with_what_is_below(self) -> Iterator[str]:
+        for layer in self.layers:
+            if layer in ON_TOP_OF:
+                yield ON_TOP_OF[layer]
+            yield layer
 
 
 def layer_file(layer: str, release: str) -> Path:

@@ -89,6 +89,10 @@ def dags_are_at_one_path(case: Case, inventory: Inventory) -> Iterator[str]:
         for m in c.mounts
         if m.volume in ("dags", "dag-bundles") and c.name not in DELIVERERS
     }
+    if case.of("delivery") in ("s3-sync", "s3-bundle"):
+        paths.discard(
+            "/opt/airflow/dag-bundles"
+        )  # links and locks of bundles; the DAGs' own path is the same below each
     if len(paths) > 1:
         yield f"DAGs are mounted at {sorted(paths)}"
     folder = inventory.option("core", "dags_folder") or ""
@@ -203,7 +207,7 @@ def who_reads_dags_is_given_them(case: Case, inventory: Inventory) -> Iterator[s
         if workload.component not in readers(case) or workload.component == "triggerer":
             continue
         found, task = workload.facts["containers"], workload.ref == "Pod/task"
-        if case.of("delivery") == "s3-sync":
+        if case.of("delivery") in ("s3-sync", "s3-bundle"):
             name, role = ("dag-sync-init", "init") if task else ("dag-sync", "sidecar")
             env = Container(name, found.get(name, {})).env if name in found else {}
             if found.get(name, {}).get("role") != role:
