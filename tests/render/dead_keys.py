@@ -27,6 +27,7 @@ from tests.render.test_refusals import files as files_of_wrong
 
 STATED = {  # what the chart would do by itself, and is said all the same
     "executor/celery.yaml: executor": "the chart's default; a layer that does not name its executor would puzzle everybody",
+    "delivery/s3-bundle.yaml: versionUrl": "empty, the place for the user's page of a version",
     "env/pi.yaml: remoteLogs.bucket": "empty, the place for the user's bucket: options-local has one",
 }
 RESULT = ROOT / "tests" / "render" / "keys.yaml"

@@ -53,7 +53,7 @@ probes and `kubectl port-forward`: they come from the pod's own node, which no n
 {{- range $adopter }}
 - {from: [monitoring], to: {{ . }}, port: 9104}
 {{- end }}
-{{- range $readers }}{{ if has $.Values.delivery (list "s3-sync" "s3-bundle") }}
+{{- range $readers }}{{ if eq $.Values.delivery "s3-sync" }}
 - {from: [monitoring], to: {{ . }}, port: 9101}
 {{- end }}{{ end }}
 
