@@ -68,14 +68,16 @@ class WholeAirflow:
     def api(self, method: str, path: str, **words: Any) -> Any:
         """Ask the REST API. Raises httpx.HTTPStatusError with what it answered."""
         if self._client is None:
-            token = httpx.get(f"{self.url}/auth/token", timeout=30).json()["access_token"]
-            self._client = httpx.Client(
-                base_url=f"{self.url}/api/v2", headers={"Authorization": f"Bearer {token}"}, timeout=60
-            )
+            headers = {"Authorization": f"Bearer {self.token()}"}
+            self._client = httpx.Client(base_url=f"{self.url}/api/v2", headers=headers, timeout=60)
         answer = self._client.request(method, path, **words)
         if answer.is_error:
             raise httpx.HTTPStatusError(f"{answer.status_code}: {answer.text}", request=answer.request, response=answer)
         return answer.json() if answer.content else None
+
+    def token(self) -> str:
+        """An administrator's."""
+        return str(httpx.get(f"{self.url}/auth/token", timeout=30).json()["access_token"])
 
     def trigger(self, dag_id: str, run_id: str) -> None:
         """Make a run."""

@@ -11,6 +11,7 @@ import pytest
 
 import dag_protocol as protocol
 from airflow_dag_publisher import publishing, restore
+from airflow_dag_publisher.airflow_runs import unfinished_runs
 from scripts.local.packages import session
 from scripts.local.s3_servers import S3Server
 from scripts.local.waiting import PATIENCE, wait_for
@@ -67,6 +68,8 @@ def test_packages_come_go_and_return_and_a_version_that_is_gone_fails_its_task_i
         assert world.whole.run("sales_report", "late")["bundle_version"] == pinned
         world.publish("sales", package("sales", "two"))
         world.shows("sales_report", "two")
+        [[run]] = unfinished_runs(world.whole.url, world.whole.token(), "sales").values()
+        assert (run.dag_id, run.run_id) == ("sales_report", "late")
         wait_for(lambda: not list(world.store.glob(f".store/packages/sales/{pinned}*")), what="the old one is pruned")
         gone = json.loads(world.bucket.get(protocol.manifest_key("dev", "sales", pinned), 1 << 20)[0])["files"][0]
         world.bucket.client.delete_object(

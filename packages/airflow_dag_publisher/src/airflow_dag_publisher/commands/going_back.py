@@ -10,6 +10,8 @@ import click
 import dag_adopter
 import dag_protocol as protocol
 
+from ..airflow_runs import airflow_option, in_words, unfinished_runs
+from ..console import err
 from ..errors import Exit, Failure
 from ..identity import identity
 from ..judging import refusal
@@ -41,11 +43,18 @@ def restore(place: Place, files: tuple[str, ...]) -> None:
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@airflow_option
 @in_bucket(dry_run=True)
-def remove(place: Place, yes: bool) -> None:
-    """Take a package out of Airflow. Its versions stay: `restore` brings it back."""
+def remove(place: Place, yes: bool, airflow_url: str | None, airflow_token: str | None) -> None:
+    """Take a package out of Airflow. Its versions stay: `restore` brings it back; with --airflow-url its runs are told first."""
     session = place.session(writes=True)
     existing(session)
+    runs = unfinished_runs(airflow_url, airflow_token, session.package) if airflow_url else {}
+    if under_way := [run for of in runs.values() for run in of]:
+        err.print(
+            f"WARNING: {in_words(under_way)} did not end yet; of a package that is removed Airflow schedules nothing more",
+            style="bold red",
+        )
     if not yes and not place.dry_run:
         question = f"Remove package {place.package} from {place.environment}? Its DAGs leave Airflow within seconds"
         if not asks():

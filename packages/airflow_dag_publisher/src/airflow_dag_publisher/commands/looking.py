@@ -15,6 +15,7 @@ from dag_protocol import Content, Manifest, ProtocolError
 from dag_store import Missing
 
 from .. import comparing, store_check, working_copy
+from ..airflow_runs import Runs, airflow_option, in_words, unfinished_runs
 from ..console import table_of
 from ..errors import Exit, Failure
 from ..place import Place, existing, in_bucket
@@ -24,9 +25,10 @@ from ..working_copy import collected
 
 @click.command()
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first.")
+@airflow_option
 @in_bucket()
-def versions(place: Place, limit: int) -> None:
-    """List the versions that were live, newest first."""
+def versions(place: Place, limit: int, airflow_url: str | None, airflow_token: str | None) -> None:
+    """List the versions that were live, newest first; with --airflow-url also the runs that still need each."""
     session = place.session()
     live = existing(session)
     manifests = []
@@ -36,7 +38,8 @@ def versions(place: Place, limit: int) -> None:
             manifests.append(manifest)
     except (Missing, ProtocolError) as error:
         gap = f"older versions are out of reach: {error}"
-    print_versions(place, manifests, live.removed, gap, _out_of_reach(session, manifests))
+    runs = unfinished_runs(airflow_url, airflow_token, session.package) if airflow_url else None
+    print_versions(place, manifests, live.removed, gap, _out_of_reach(session, manifests), runs)
 
 
 def _out_of_reach(session: dag_package.Session, manifests: list[Manifest]) -> frozenset[str]:
@@ -150,7 +153,7 @@ def check_store(place: Place, of: str | None) -> None:
 
 def brief(manifest: Manifest) -> dict[str, Any]:
     """A manifest without its list of files, as JSON takes it."""
-    return {**{k: v for k, v in asdict(manifest).items() if k not in ("files", "previous")}, "files": len(manifest.files),
+    return {**{k: v for k, v in asdict(manifest).items() if k not in ("files", "previous")}, "files": len(manifest.files), "digest": manifest.digest,
             "previous": manifest.previous.version if manifest.previous else None}  # fmt: skip
 
 
@@ -160,19 +163,39 @@ def kind_of(manifest: Manifest) -> str:
 
 
 def print_versions(
-    place: Place, manifests: list[Manifest], removed: bool, gap: str, out_of_reach: frozenset[str]
+    place: Place, manifests: list[Manifest], removed: bool, gap: str, out_of_reach: frozenset[str], runs: Runs | None
 ) -> None:
-    """A package's versions, newest first, which of them cannot be brought back, and why older ones are not among them."""
-    table = table_of("version", "kind", "created", "files", "source", "by")
+    """A package's versions, newest first, which of them cannot be brought back, and why older ones are not among them.
+
+    `runs`: those that need each; None: Airflow was not asked.
+    """
+    table = table_of(
+        "version", "kind", "created", "files", "source", "by", *(["needed by"] if runs is not None else [])
+    )
     for m in manifests:
         state = " (removed)" if removed else " (live)"
         name = (
             m.version + (state if m is manifests[0] else "") + (" (out of reach)" if m.version in out_of_reach else "")
         )
-        table.add_row(name, kind_of(m), m.created, str(len(m.files)), m.source[:12], m.publisher)
-    place.print(
-        [{**brief(m), "out_of_reach": m.version in out_of_reach} for m in manifests], table, *([gap] if gap else [])
-    )
+        needed = [in_words(runs.get(m.version, []))] if runs is not None else []
+        table.add_row(name, kind_of(m), m.created, str(len(m.files)), m.source[:12], m.publisher, *needed)
+    shown = {m.version for m in manifests}
+    older = [
+        f"needed, and not shown: {version} by {in_words(of)}"
+        for version, of in (runs or {}).items()
+        if version and version not in shown
+    ]
+    lost = [
+        f"out of reach, and needed by {in_words(runs[v])}: {v}; its next task fails"
+        for v in sorted(out_of_reach)
+        if runs and v in runs
+    ]
+    documents = [
+        {**brief(m), "out_of_reach": m.version in out_of_reach}
+        | ({"runs": [asdict(run) for run in runs.get(m.version, [])]} if runs is not None else {})
+        for m in manifests
+    ]
+    place.print(documents, table, *([gap] if gap else []), *older, *lost)
 
 
 def print_version(place: Place, manifest: Manifest, state: str) -> None:
