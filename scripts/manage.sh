@@ -39,6 +39,7 @@ Environment
   AIRFLOW_PLATFORM_STATE_DIR  a folder for the states instead of the bucket, for trying things out
   AIRFLOW_CHART_FILE          the official chart's archive, when it is not in the cache and cannot be pulled
   AIRFLOW_DATABASE_URL        the first deploy of a cloud environment: postgresql://user:password@host:5432/database
+  AIRFLOW_BROKER_URL          the first deploy with options/own-broker: rediss://:password@host:6379/0
   AWS_ENDPOINT_URL            another AWS than Amazon's
 
 Exit codes: 0 done, 1 a tool failed (it has said why), 2 wrong use, 3 a tool or the chart is missing, 4 diff found something.

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_dag_publisher import publishing
+from dag_sync_versions import Versions
 from scripts.local.memory_store import Memory
 from scripts.local.packages import publish, session
 from tests.dag_sync.inside import leftovers, snapshot, syncer
@@ -119,6 +120,33 @@ def test_killed_before_any_step_a_whole_version_is_served_and_a_new_run_heals(sc
         assert leftovers(root) == [], f"leftovers after step {step}"
         assert again.damaged() == []
         assert len(list((root / ".store/packages/sales").glob("2*"))) == (0 if after is None else 1)
+        if not went_on:
+            break
+    assert step > 10, "the steps were not counted"
+
+
+def test_killed_while_it_brings_an_old_version_back_it_has_all_of_it_or_none(tmp_path: Path) -> None:
+    """And what is served is not touched; the next one who asks gets it."""
+    store = Memory()
+    old = publish(store, ONE)
+    publish(store, TWO)
+    start, root = tmp_path / "start", tmp_path / "dags"
+    sync_once(start, store)
+    step = 0
+    while True:
+        step += 1
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(start, root, symlinks=True)
+        went_on = killed_before(step, root, store, lambda: Versions(syncer(root, store)).bring("sales", old))
+        assert served(root) == TWO, f"what is served was touched at step {step}"
+        again = syncer(root, store, stale_timeout=0.0)
+        half = again.tree.newest("sales", old)
+        assert half is None or again.tree.verify(half) is None, f"half a version after step {step}"
+        folder = Versions(again).bring("sales", old)
+        assert again.tree.verify(folder) is None and (folder / "dags/a.py").read_bytes() == ONE["a.py"]
+        again.poll()
+        again.prune()
+        assert [p.name for p in (root / ".store/packages/sales").glob("2*")] == [again.tree.served_version("sales")]
         if not went_on:
             break
     assert step > 10, "the steps were not counted"
