@@ -36,6 +36,8 @@ def test_each_of_200_packages_has_an_account_and_nothing_else_is_per_package(the
     assert {key for key in found if key[0] != "ServiceAccount" and key[1] not in EVERY_NAMESPACE} == {
         ("Role", "airflow-job-launcher"),
         ("RoleBinding", "airflow-job-launcher"),
+        ("Role", "airflow-job-cleanup"),
+        ("RoleBinding", "airflow-job-cleanup"),
         ("NetworkPolicy", "jobs"),
         ("ResourceQuota", "jobs"),
         ("LimitRange", "jobs"),
