@@ -9,7 +9,7 @@ import pytest
 
 from scripts.local.airflow import FILES
 from scripts.local.s3_servers import KEYS, S3Server
-from scripts.local.waiting import PATIENCE
+from scripts.local.waiting import PATIENCE, wait_for
 from scripts.local.whole_airflow import WholeAirflow
 from tests.helpers.charts import CASES
 from tests.helpers.inventory import inventory
@@ -45,7 +45,11 @@ def test_a_log_is_in_the_bucket_and_is_read_from_there(gateway: S3Server, tmp_pa
         whole.airflow.wait(lambda shown: "sales_report" in shown, "the DAG", PATIENCE)
         whole.trigger("sales_report", "by-hand")
         assert whole.end("sales_report", "by-hand") == "success"
-        keys = [one["Key"] for one in client.list_objects_v2(Bucket="airflow-logs").get("Contents", [])]
-        assert keys == ["airflow-logs/dag_id=sales_report/run_id=by-hand/task_id=say/attempt=1.log"]
+
+        def keys() -> list[str]:
+            return [one["Key"] for one in client.list_objects_v2(Bucket="airflow-logs").get("Contents", [])]
+
+        wait_for(keys, what="the log, which is sent after the task's end was told", every=0.1)
+        assert keys() == ["airflow-logs/dag_id=sales_report/run_id=by-hand/task_id=say/attempt=1.log"]
         shutil.rmtree(whole.airflow.home / "logs" / "dag_id=sales_report", ignore_errors=True)
         assert "said by the task" in whole.log("sales_report", "by-hand", "say")
