@@ -331,11 +331,11 @@ def test_what_the_charts_refuse_is_one_sentence_and_touches_nothing(operator: Op
 
 
 def test_a_key_of_the_other_chart_is_said_to_be_one(operator: Operator) -> None:
-    operator.edit("values/env/pi.yaml", "domain:", "packages: {risk: {}}\ndomain:")
+    operator.edit("values/env/pi.yaml", "domain:", "dagAdopter: {period: 5}\ndomain:")
     said = operator("render", "pi").stderr
     assert (
         "values/env/pi.yaml" in said
-        and "packages is a key of the other chart: values/airflow-platform/env/pi.yaml" in said
+        and "dagAdopter is a key of the other chart: values/airflow-platform/env/pi.yaml" in said
     )
 
 
