@@ -42,6 +42,19 @@ class Dag:
         return not self.stale and text in self.description and bool(self.serialized) and text in self.serialized
 
 
+def policy_modules() -> list[str]:
+    """Names of the Python files that values/base.yaml mounts into Airflow's config folder: the policies and what they import."""
+    volumes = yaml.safe_load((ROOT / "values" / "base.yaml").read_text())["volumes"]
+    [platform] = (volume["configMap"]["items"] for volume in volumes if volume["name"] == "platform")
+    return [item["key"] for item in platform if item["key"].endswith(".py")]
+
+
+def install_policies(config: Path) -> None:
+    """Put them into a config folder, as the pods have them but for `policy.json`."""
+    for name in policy_modules():
+        shutil.copy(FILES / name, config)
+
+
 def shipped_settings() -> dict[str, str]:
     """The settings of values/base.yaml, as variables."""
     config = yaml.safe_load((ROOT / "values" / "base.yaml").read_text())["config"]

@@ -7,10 +7,11 @@ It goes to standard output and nowhere else.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from urllib.parse import urlsplit
+
+from scripts.manage.secret import print_secret
 
 NAME = "airflow-broker"
 VARIABLE = "AIRFLOW_BROKER_URL"
@@ -43,14 +44,8 @@ def documents(url: str) -> dict[str, str]:
 
 
 def main() -> int:
-    """Print it as JSON, which kubectl reads."""
-    try:
-        data = documents(os.environ.get(VARIABLE, ""))
-    except ValueError as error:
-        print(f"manage.sh: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": NAME}, "stringData": data}))
-    return 0
+    """Print the secret."""
+    return print_secret(NAME, lambda: documents(os.environ.get(VARIABLE, "")))
 
 
 if __name__ == "__main__":

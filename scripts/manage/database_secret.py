@@ -11,10 +11,11 @@ only from a password in its values, so it is made here. It goes to standard outp
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from scripts.manage.secret import print_secret
 
 NAME = "airflow-database"
 VARIABLE = "AIRFLOW_DATABASE_URL"
@@ -79,14 +80,10 @@ def _sslmode(query: str) -> str:
 
 
 def main() -> int:
-    """Print it as JSON, which kubectl reads."""
-    try:
-        data = documents(os.environ.get(VARIABLE, ""), os.environ.get("AIRFLOW_NAMESPACE", "airflow"))
-    except ValueError as error:
-        print(f"manage.sh: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": NAME}, "stringData": data}))
-    return 0
+    """Print the secret."""
+    return print_secret(
+        NAME, lambda: documents(os.environ.get(VARIABLE, ""), os.environ.get("AIRFLOW_NAMESPACE", "airflow"))
+    )
 
 
 if __name__ == "__main__":

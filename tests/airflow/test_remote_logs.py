@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local.airflow import FILES
+from scripts.local.airflow import install_policies
 from scripts.local.s3_servers import KEYS, S3Server
 from scripts.local.waiting import PATIENCE, wait_for
 from scripts.local.whole_airflow import WholeAirflow
@@ -38,8 +38,7 @@ def test_a_log_is_in_the_bucket_and_is_read_from_there(gateway: S3Server, tmp_pa
     (dags / "sales").mkdir(parents=True)
     (dags / "sales" / "report.py").write_text(DAG)
     whole = WholeAirflow(tmp_path / "home", dags, settings=settings | of_every_pod)
-    for name in FILES.glob("*.py"):
-        shutil.copy(name, whole.airflow.home / "config")
+    install_policies(whole.airflow.home / "config")
     whole.airflow.migrate()
     with whole.running():
         whole.airflow.wait(lambda shown: "sales_report" in shown, "the DAG", PATIENCE)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from scripts.local import postgres
-from scripts.local.airflow import FILES, Airflow
+from scripts.local.airflow import Airflow, install_policies
 from scripts.local.waiting import PATIENCE
 
 pytestmark = pytest.mark.airflow
@@ -39,15 +38,7 @@ def test_nobody_elses_dags_stop(tmp_path: Path) -> None:
         if url is None:
             pytest.skip("PostgreSQL is not installed")
         airflow = Airflow(tmp_path / "home", tmp_path / "dags", url)
-        for name in (
-            "airflow_local_settings.py",
-            "dag_bundle.py",
-            "dag_job_pods.py",
-            "dag_protocol.py",
-            "dag_results.py",
-            "dag_walk.py",
-        ):
-            shutil.copy(FILES / name, airflow.home / "config")
+        install_policies(airflow.home / "config")
         for package in ("finance", "sales"):
             (airflow.dags / package).mkdir(parents=True)
             (airflow.dags / package / "report.py").write_text(dag(package))

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import dag_walk
-from scripts.local.airflow import FILES, Airflow
+from scripts.local.airflow import Airflow, install_policies
 from scripts.local.waiting import PATIENCE
 from tests.helpers.airflow_walk import GLOB, airflows_walk
 
@@ -269,15 +269,7 @@ def test_where_airflow_comes_to_its_end_ours_finds_the_same(
 def test_a_linked_folder_that_was_merged_stops_nobody_elses_dags(dags: Path, tmp_path: Path) -> None:
     """On a real dag-processor: the merge, a neighbour's next change, the revert."""
     airflow = Airflow(tmp_path / "home", dags)
-    for name in (
-        "airflow_local_settings.py",
-        "dag_bundle.py",
-        "dag_job_pods.py",
-        "dag_protocol.py",
-        "dag_results.py",
-        "dag_walk.py",
-    ):
-        shutil.copy(FILES / name, airflow.home / "config")
+    install_policies(airflow.home / "config")
     airflow.migrate()
     with airflow.running("dag-processor") as processor:
         airflow.wait(lambda shown: {"finance_report", "sales_report"} <= set(shown), "both are seen", PATIENCE)

@@ -17,7 +17,7 @@ from pathlib import Path
 import httpx
 from kubernetes import client, config
 
-from scripts.local.airflow import Airflow
+from scripts.local.airflow import Airflow, policy_modules
 from scripts.local.cluster.cluster import JOBS, Cluster
 from scripts.local.ports import free_port
 from scripts.manage.layers.environments import NAMESPACE
@@ -80,15 +80,7 @@ class Screener:
             cluster.kubectl("get", "configmap", "airflow-platform-code", "--namespace", NAMESPACE, "--output=json")
         )
         (self.home / "config").mkdir(exist_ok=True)
-        for name in (
-            "airflow_local_settings.py",
-            "dag_bundle.py",
-            "dag_job_pods.py",
-            "dag_protocol.py",
-            "dag_results.py",
-            "dag_walk.py",
-            "policy.json",
-        ):
+        for name in (*policy_modules(), "policy.json"):
             (self.home / "config" / name).write_text(code["data"][name])
         with sqlite3.connect(self.home / "appdb.db") as appdb:
             appdb.execute("CREATE TABLE dag_configuration (dag_name, job_name, cpu_request, memory_request)")

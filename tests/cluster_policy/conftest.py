@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from scripts.local.airflow import Airflow
+from scripts.local.airflow import Airflow, install_policies
 
 from .mail_server import MailServer
 
@@ -77,15 +77,7 @@ def install(home: Path, **changes: Any) -> None:
     """Put into `home` what the chart mounts at /opt/airflow/config; `changes`: of policy.json."""
     for folder in ("config", "lib"):
         (home / folder).mkdir(parents=True)
-    for name in (
-        "airflow_local_settings.py",
-        "dag_bundle.py",
-        "dag_job_pods.py",
-        "dag_protocol.py",
-        "dag_results.py",
-        "dag_walk.py",
-    ):
-        shutil.copy(FILES / name, home / "config")
+    install_policies(home / "config")
     (home / "config" / "policy.json").write_text(json.dumps(POLICY | changes))
 
 

@@ -28,6 +28,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,9 @@ class Lazy(BaseDagBundle):
 
     seen: object = None
 
+    @abstractmethod
     def now(self) -> object:
         """What there is to be seen."""
-        raise NotImplementedError
 
     @property
     def refresh_interval(self) -> int:
