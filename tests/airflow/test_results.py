@@ -25,10 +25,20 @@ def dag(package: str, name: str = "report", description: str = "'first'", owner:
     return DAG.format(package=package, name=name, description=description, owner=owner)
 
 
+# Each part fits into its column, and both together into no index.
+ASSET = """
+import random, string
+from airflow.sdk import DAG, Asset
+random.seed(1)
+text = lambda: "".join(random.choices(string.ascii_letters + string.digits, k=1480))
+with DAG("sales_index", schedule=[Asset(text(), uri=f"x://{text()}/")], tags=["t"], default_args=dict(owner="t")):
+    pass
+"""
 HOSTILE = {
     "nul.py": "raise ValueError('a' + chr(0) + 'b')  # what Airflow takes for a dag",
     "text.py": dag("sales", "text", description="'a' + chr(0) + 'b'"),
     "owner.py": dag("sales", "owner", owner="'o' * 2100"),
+    "index.py": ASSET,
 }
 
 

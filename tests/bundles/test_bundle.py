@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -262,3 +263,19 @@ def test_a_process_with_an_older_list_knows_the_bundle_of_every_package(
     monkeypatch.setattr(dag_bundle, "DAGS", "/gone")  # another delivery
     with pytest.raises(ValueError, match="is not configured"):
         DagBundlesManager().get_bundle("sales", ONE)
+
+
+def test_what_is_no_dag_sync_is_said_too(pod: Pod) -> None:
+    """Whatever answers at that port: any other exception would end a dag-processor of Airflow 3.2."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=lambda: server.accept()[0].sendall(b"SSH-2.0-x\r\n\r\n"), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(AirflowException, match="is not on disk, and dag-sync does not answer"):
+            pod.bundle(TWO, sync_url=url).initialize()
+
+
+def test_a_storage_that_cannot_be_used_is_said(pod: Pod) -> None:
+    pod.build(ONE)
+    pod.storage.write_text("a file, where Airflow wants a folder")
+    with pytest.raises(AirflowException, match="the storage of bundles cannot be used"):
+        pod.bundle(ONE, sync_url="http://127.0.0.1:9").initialize()

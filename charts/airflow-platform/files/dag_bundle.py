@@ -29,6 +29,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from abc import abstractmethod
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +154,12 @@ class PackageBundle(Lazy):
         except AirflowException:
             if not self._build(version):
                 raise
-        with self.lock():
-            self._point(self._build(version))
-            self._forget()
+        try:
+            with self.lock():
+                self._point(self._build(version))
+                self._forget()
+        except OSError as error:
+            raise AirflowException(f"the storage of bundles cannot be used: {error}") from error
 
     def _build(self, version: str) -> Path | None:
         """The newest build of a version that is whole on disk: a damaged one is built again beside itself."""
@@ -191,7 +195,7 @@ class PackageBundle(Lazy):
                 pass
         except urllib.error.HTTPError as error:  # dag-sync says why, in a sentence
             raise AirflowException(f"{what}: {error.read(500).decode(errors='replace').strip()}") from None
-        except OSError as error:
+        except (OSError, HTTPException) as error:  # the latter: something else answers there
             raise AirflowException(f"{what} is not on disk, and dag-sync does not answer: {error}") from None
         if not self._build(str(self.version)):
             raise AirflowException(f"{what} is not on disk, though dag-sync says so")

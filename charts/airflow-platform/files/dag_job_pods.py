@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import logging
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,8 +25,6 @@ AUTHORS = (
     "is_delete_operator_pod",
 )  # whoever gives one of them decides what happens when a task ends
 ELSEWHERE = ("config_file", "cluster_context", "kubernetes_conn_id")  # may lead to a cluster that nobody cleans up
-
-log = logging.getLogger(__name__)
 
 
 def keep_failed(operator: type, namespace: str) -> None:

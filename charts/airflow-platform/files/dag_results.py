@@ -2,8 +2,8 @@
 
 Airflow writes what a file said outside of any `try` (`_collect_results` in airflow/dag_processing/manager.py). A NUL
 character in a text or in an import error, an owner or a path longer than its column: PostgreSQL refuses, and the only
-dag-processor ends, again after each start (mended in Airflow 3.3, which writes elsewhere and within a `try`). Here each file is written within a savepoint; what is refused becomes that
-file's import error, and the others' results stay.
+dag-processor ends, again after each start (mended in Airflow 3.3, which writes elsewhere and within a `try`). Here each
+file is written within a savepoint; what is refused becomes that file's import error, and the others' results stay.
 """
 
 from __future__ import annotations
